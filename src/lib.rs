@@ -1,0 +1,28 @@
+//! # portcullis: the map
+//!
+//! A minimal init that holds the gate in front of a program with dangerous credentials. Read [`init`] first: it is the
+//! story, and each room below is one of its steps.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | [`cli`] | the command line, and the commands that start nothing |
+//! | [`config`] | bytes and flags to `Config`, strictly |
+//! | [`host`] | what this kernel and this container can give |
+//! | [`plan`] | `Config` + host to `Plan`, before anything is done |
+//! | [`fetch`] | the fetcher: the only role that talks to a secret store |
+//! | [`seal`] | the format of a sealed file, for `age:` and for `portcullis seal` |
+//! | [`deliver`] | the bundle's forms: pipe, stdin, file, environment |
+//! | [`confine`] | the cage: ids, capabilities, limits, Landlock, seccomp, each read back |
+//! | [`launch`] | sanitise, start the roles, become the workload |
+//! | [`supervise`] | the one poll loop: signals, children, denials, shutdown |
+//! | [`wire`] | frames and descriptors between init and its roles |
+//! | [`sys`] | the only room with `unsafe` |
+//! | [`refusal`] | the only way to fail |
+//! | [`secret`] | the type of a secret value |
+//!
+//! The allowed imports between rooms are listed in `tests/rooms.rs`, which fails on a new one.
+
+#![deny(unsafe_code)]
+
+pub mod refusal;
+pub mod secret;
