@@ -24,5 +24,6 @@
 
 #![deny(unsafe_code)]
 
+pub mod config;
 pub mod refusal;
 pub mod secret;

@@ -113,10 +113,7 @@ mod tests {
     #[test]
     fn a_refusal_is_two_lines_whatever_it_says() {
         let refusal = Refusal::config("a\nb\u{1b}[31m", "c\rd");
-        assert_eq!(
-            refusal.to_string(),
-            "portcullis: refused: a\\u{a}b\\u{1b}[31m\nportcullis: hint: c\\u{d}d"
-        );
+        assert_eq!(refusal.to_string(), "portcullis: refused: a\\u{a}b\\u{1b}[31m\nportcullis: hint: c\\u{d}d");
     }
 
     #[test]

@@ -1,0 +1,314 @@
+//! What a config says, after parsing and before it meets a host. One struct a TOML table; unknown keys are refused.
+//!
+//! No logic but defaults. Types that accept two shapes (a text or a table) say so in `shapes.rs`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::reference::Reference;
+use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
+
+/// The whole config: `portcullis.toml`, or flags, or both.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// For everything before the workload's first instruction.
+    pub deadline: Span,
+    pub mode: Mode,
+    /// How messages are printed; `auto` is JSON lines when standard error is no terminal.
+    pub log_format: LogFormat,
+    pub workload: Workload,
+    pub secrets: BTreeMap<SecretName, Secret>,
+    pub deliver: Deliver,
+    pub age: Age,
+    pub vault: Option<Vault>,
+    pub fetch: Fetch,
+    pub confine: Confine,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            deadline: Span::from_secs(30),
+            mode: Mode::default(),
+            log_format: LogFormat::default(),
+            workload: Workload::default(),
+            secrets: BTreeMap::new(),
+            deliver: Deliver::default(),
+            age: Age::default(),
+            vault: None,
+            fetch: Fetch::default(),
+            confine: Confine::default(),
+        }
+    }
+}
+
+/// Whether init stays (and forwards signals, reaps, explains denials) or becomes the workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    #[default]
+    Supervise,
+    Replace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+    Auto,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Workload {
+    /// Program and arguments; a bare name is looked up in PATH.
+    pub command: Vec<String>,
+    /// Required when started as root.
+    pub user: Option<UserSpec>,
+    /// Supplementary groups; none unless listed.
+    pub groups: Vec<Id>,
+    /// The directory that portcullis was started in, if not given.
+    pub workdir: Option<AbsPath>,
+    pub env: Env,
+    /// From the first TERM to the KILL of what remains.
+    pub stop_timeout: Span,
+    pub shield: Shield,
+    /// Hand on the sockets of a service manager (`LISTEN_FDS`).
+    pub sockets: bool,
+    /// rlimits by name; `core` is always 1.
+    pub limits: BTreeMap<Limit, Size>,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Workload {
+            command: Vec::new(),
+            user: None,
+            groups: Vec::new(),
+            workdir: None,
+            env: Env::default(),
+            stop_timeout: Span::from_secs(25),
+            shield: Shield::default(),
+            sockets: false,
+            limits: BTreeMap::new(),
+        }
+    }
+}
+
+/// The workload's environment: everything that is not named here is scrubbed.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Env {
+    /// Handed on as found.
+    pub pass: Vec<EnvName>,
+    pub set: BTreeMap<EnvName, String>,
+}
+
+/// How the workload is made undumpable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shield {
+    #[default]
+    Auto,
+    Program,
+    Loader,
+    Off,
+}
+
+/// The rlimits that a config may set (getrlimit(2)); soft and hard alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Limit {
+    As,
+    Cpu,
+    Data,
+    Fsize,
+    Memlock,
+    Nofile,
+    Nproc,
+    Stack,
+}
+
+/// One secret: a reference alone, or a table with its conditions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Secret {
+    pub from: Reference,
+    /// A value that its store set longer ago than this is refused.
+    pub max_age: Option<Span>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deliver {
+    /// JSON on the descriptor in `PORTCULLIS_CREDENTIALS_FD`.
+    pub pipe: bool,
+    /// The same JSON on standard input.
+    pub stdin: bool,
+    /// Variables, each named as a secret (`api_key` or `API_KEY`): the last resort.
+    pub env: Vec<EnvName>,
+    pub file: Vec<FileDelivery>,
+}
+
+impl Default for Deliver {
+    fn default() -> Self {
+        Deliver { pipe: true, stdin: false, env: Vec::new(), file: Vec::new() }
+    }
+}
+
+/// A sealed memfd whose path, `/proc/self/fd/N`, stands in a variable.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileDelivery {
+    pub var: EnvName,
+    pub format: FileFormat,
+    /// The template's path, for `format = "template"` alone; relative to the config's folder.
+    pub template: Option<String>,
+    /// Which secrets; all of them if not given. `raw` takes exactly one.
+    pub secrets: Option<Vec<SecretName>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileFormat {
+    Json,
+    Dotenv,
+    Raw,
+    Template,
+}
+
+/// How `age:` files are opened. Relative paths are resolved against the config's folder.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Age {
+    /// A file of X25519 identities; `/etc/portcullis/age.key` if neither key is given.
+    pub identity: Option<String>,
+    /// A file whose first line is the passphrase.
+    pub passphrase_file: Option<String>,
+}
+
+/// The Vault or OpenBao server, and how to log in.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vault {
+    /// `https://host[:port]`; `VAULT_ADDR` if not given.
+    pub address: Option<String>,
+    /// `VAULT_NAMESPACE` if not given.
+    pub namespace: Option<String>,
+    pub auth: VaultAuth,
+    #[serde(default)]
+    pub tls: Tls,
+    /// Mount path to kind; an unlisted mount is the first segment of the path, and `kv2`.
+    #[serde(default)]
+    pub mounts: BTreeMap<String, MountKind>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "method", rename_all = "lowercase", deny_unknown_fields)]
+pub enum VaultAuth {
+    Approle {
+        role_id: String,
+        secret_id_file: String,
+        #[serde(default = "approle_mount")]
+        mount: String,
+    },
+    Token {
+        token_file: String,
+    },
+}
+
+fn approle_mount() -> String {
+    "approle".to_owned()
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// PEM bundle that alone is trusted; `VAULT_CACERT` if not given, else the system's bundle.
+    pub ca: Option<String>,
+    pub min_version: TlsVersion,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+pub enum TlsVersion {
+    #[serde(rename = "1.2")]
+    V12,
+    #[default]
+    #[serde(rename = "1.3")]
+    V13,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountKind {
+    Kv1,
+    Kv2,
+}
+
+/// The fetcher's own ids, when started as root.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fetch {
+    pub user: UserSpec,
+}
+
+impl Default for Fetch {
+    fn default() -> Self {
+        Fetch { user: UserSpec { user: Id::Number(65530), group: Some(Id::Number(65530)) } }
+    }
+}
+
+/// The cage. Every path is absolute and must exist.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Confine {
+    /// Files and directories to read, beside the system's own.
+    pub read: Vec<AbsPath>,
+    /// To read and write; never executable.
+    pub write: Vec<AbsPath>,
+    /// To read and execute, beside the command and the system's own programs.
+    pub execute: Vec<AbsPath>,
+    /// TCP ports to connect to, on any address.
+    pub connect: Vec<Port>,
+    /// TCP ports to listen on.
+    pub bind: Vec<Port>,
+    pub dns: Dns,
+    /// Protections that this host may lack.
+    pub optional: Vec<Optional>,
+    /// Protections that are not refused by default when missing.
+    pub require: Vec<Require>,
+}
+
+/// How names are resolved: `true` is UDP to any address and TCP port 53, `"tcp"` is TCP port 53 alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dns {
+    #[default]
+    Off,
+    Tcp,
+    Udp,
+}
+
+/// The closed list of protections that may be optional.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optional {
+    /// TCP ports (Landlock ABI 4, Linux 6.7).
+    LandlockTcp,
+    /// Signals and abstract unix sockets (Landlock ABI 6, Linux 6.12).
+    LandlockScopes,
+    /// Denials explained by the supervisor: an outer sandbox may hold the only listener.
+    ExplainedDenials,
+}
+
+/// The closed list of protections that can be required.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Require {
+    /// The bounding set is emptied and securebits are locked (needs CAP_SETPCAP).
+    BoundingSet,
+    /// The root directory is mounted read-only.
+    ReadOnlyRoot,
+}
