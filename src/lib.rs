@@ -25,5 +25,9 @@
 #![deny(unsafe_code)]
 
 pub mod config;
+pub mod console;
+pub mod host;
 pub mod refusal;
 pub mod secret;
+pub mod sys;
+pub mod wire;

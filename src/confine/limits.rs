@@ -1,0 +1,53 @@
+//! Resource limits (setrlimit(2)), soft and hard alike, read back. `core` is 1: a piped core_pattern ignores 0 (core(5)).
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::config::model::Limit;
+use crate::refusal::Refusal;
+
+pub const CORE: u64 = 1;
+
+/// Forbids core dumps for this process and what it becomes.
+pub fn no_core() -> Result<(), Refusal> {
+    set(Resource::RLIMIT_CORE, "core", CORE)
+}
+
+/// Bounds the address space, so that a hostile answer ends its reader and nothing else.
+pub fn address_space(bytes: u64) -> Result<(), Refusal> {
+    set(Resource::RLIMIT_AS, "as", bytes)
+}
+
+pub fn apply(limits: &[(Limit, u64)]) -> Result<(), Refusal> {
+    no_core()?;
+    limits.iter().try_for_each(|(limit, value)| {
+        let (resource, name) = resource(*limit);
+        set(resource, name, *value)
+    })
+}
+
+fn resource(limit: Limit) -> (Resource, &'static str) {
+    match limit {
+        Limit::As => (Resource::RLIMIT_AS, "as"),
+        Limit::Cpu => (Resource::RLIMIT_CPU, "cpu"),
+        Limit::Data => (Resource::RLIMIT_DATA, "data"),
+        Limit::Fsize => (Resource::RLIMIT_FSIZE, "fsize"),
+        Limit::Memlock => (Resource::RLIMIT_MEMLOCK, "memlock"),
+        Limit::Nofile => (Resource::RLIMIT_NOFILE, "nofile"),
+        Limit::Nproc => (Resource::RLIMIT_NPROC, "nproc"),
+        Limit::Stack => (Resource::RLIMIT_STACK, "stack"),
+    }
+}
+
+fn set(resource: Resource, name: &str, value: u64) -> Result<(), Refusal> {
+    setrlimit(resource, value, value).map_err(|errno| {
+        Refusal::host(
+            format!("the limit {name} could not be set to {value}: {errno}"),
+            "a limit above the hard limit needs CAP_SYS_RESOURCE: raise it outside (docker run --ulimit), or lower it in workload.limits",
+        )
+    })?;
+    match getrlimit(resource) {
+        Ok(now) if now == (value, value) => Ok(()),
+        Ok(now) => Err(super::not_held(format!("the limit {name} is {now:?} after it was set to {value}"))),
+        Err(errno) => Err(super::failed(&format!("the limit {name}"), errno)),
+    }
+}

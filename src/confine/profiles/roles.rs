@@ -1,0 +1,94 @@
+//! The filters of portcullis' own processes: what each still does after it confined itself, and nothing else.
+
+use super::{Conditional, Group, Test, calls, on};
+
+/// The fetcher, whatever its source: descriptors it was given, memory, and its end.
+pub const FETCHER: &[Group] = &[
+    Group {
+        who: "fetcher",
+        why: "read the files it was given, write the bundle, report",
+        calls: calls![
+            SYS_read SYS_readv SYS_pread64 SYS_write SYS_writev SYS_lseek SYS_close SYS_fstat SYS_statx SYS_newfstatat
+            SYS_fcntl SYS_sendmsg SYS_recvmsg SYS_sendto SYS_recvfrom
+        ],
+    },
+    Group {
+        who: "fetcher",
+        why: "memory, time, randomness, the end",
+        calls: calls![
+            SYS_mmap SYS_munmap SYS_mremap SYS_mprotect SYS_brk SYS_madvise SYS_clock_gettime SYS_clock_nanosleep
+            SYS_nanosleep SYS_getrandom SYS_futex SYS_sched_yield SYS_sched_getaffinity SYS_rt_sigprocmask
+            SYS_rt_sigaction SYS_rt_sigreturn SYS_sigaltstack SYS_restart_syscall SYS_getpid SYS_gettid SYS_tgkill
+            SYS_exit SYS_exit_group SYS_membarrier
+        ],
+    },
+];
+
+/// The fetcher with a store on the network: TCP to the port that Landlock grants.
+pub const FETCHER_NETWORK: &[Group] = &[
+    Group {
+        who: "fetcher",
+        why: "tokio's loop and one connection",
+        calls: calls![
+            SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_ppoll SYS_eventfd2 SYS_connect SYS_setsockopt
+            SYS_getsockopt SYS_getsockname SYS_getpeername SYS_shutdown SYS_uname SYS_timerfd_create
+            SYS_timerfd_settime SYS_pipe2
+        ],
+    },
+    Group {
+        who: "fetcher",
+        why: "resolve the store's name: Landlock grants resolv.conf and its like",
+        calls: calls![SYS_openat SYS_bind SYS_ioctl SYS_sendmmsg SYS_recvmmsg SYS_getuid],
+    },
+    #[cfg(target_arch = "x86_64")]
+    Group {
+        who: "fetcher",
+        why: "older forms",
+        calls: calls![SYS_epoll_wait SYS_poll SYS_open SYS_stat],
+    },
+];
+
+const STREAM: u32 = libc::SOCK_STREAM as u32;
+const DGRAM: u32 = libc::SOCK_DGRAM as u32;
+const INET: u32 = libc::AF_INET as u32;
+const INET6: u32 = libc::AF_INET6 as u32;
+
+/// The sockets of a fetcher with a store on the network.
+pub const FETCHER_SOCKETS: Conditional = Conditional {
+    call: ("SYS_socket", libc::SYS_socket),
+    who: "fetcher",
+    why: "TCP to the store, UDP to the resolver",
+    sets: &[
+        &[on(0, Test::Is(INET)), on(1, Test::Masked(0xf, STREAM))],
+        &[on(0, Test::Is(INET6)), on(1, Test::Masked(0xf, STREAM))],
+        &[on(0, Test::Is(INET)), on(1, Test::Masked(0xf, DGRAM))],
+        &[on(0, Test::Is(INET6)), on(1, Test::Masked(0xf, DGRAM))],
+    ],
+};
+
+/// Init once the workload runs: wait, forward, reap, answer, tell, end.
+pub const INIT: &[Group] = &[
+    Group {
+        who: "init",
+        why: "the loop: wait for signals and denials, read them, answer, print",
+        calls: calls![SYS_ppoll SYS_read SYS_write SYS_ioctl SYS_close SYS_clock_gettime SYS_restart_syscall],
+    },
+    Group {
+        who: "init",
+        why: "children: reap, signal, find what remains at the end",
+        calls: calls![
+            SYS_wait4 SYS_kill SYS_tgkill SYS_rt_sigqueueinfo SYS_getpid SYS_getuid SYS_gettid SYS_openat SYS_getdents64
+            SYS_fstat SYS_newfstatat SYS_statx SYS_lseek SYS_pread64
+        ],
+    },
+    Group {
+        who: "init",
+        why: "memory and the end",
+        calls: calls![
+            SYS_mmap SYS_munmap SYS_mremap SYS_mprotect SYS_brk SYS_madvise SYS_futex SYS_rt_sigprocmask
+            SYS_rt_sigaction SYS_rt_sigreturn SYS_sigaltstack SYS_exit SYS_exit_group SYS_setpgid SYS_getpgid
+        ],
+    },
+    #[cfg(target_arch = "x86_64")]
+    Group { who: "init", why: "older forms", calls: calls![SYS_poll SYS_open SYS_getpgrp] },
+];

@@ -1,0 +1,155 @@
+//! Paths as this host has them: what is there, what it really is, and the system's own files that a program needs.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use crate::refusal::Refusal;
+
+/// A path that exists, without symbolic links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub path: PathBuf,
+    pub directory: bool,
+    /// Whether its mount forbids execution.
+    pub noexec: bool,
+}
+
+/// Resolves a path of the config. `key` is where it is written; a missing one is refused with the nearest parent there is.
+pub fn find(path: &Path, key: &str) -> Result<Found, Refusal> {
+    match path.canonicalize().and_then(|real| Ok((real.metadata()?, real))) {
+        Ok((metadata, real)) => Ok(Found {
+            directory: metadata.is_dir(),
+            noexec: statvfs(&real).is_ok_and(|s| s.flags().contains(FsFlags::ST_NOEXEC)),
+            path: real,
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Refusal::config(
+            format!("{key}: `{}` does not exist", path.display()),
+            format!("create it or correct the path; the nearest part that exists is `{}`", nearest(path).display()),
+        )),
+        Err(error) => Err(Refusal::config(
+            format!("{key}: `{}` cannot be looked at: {error}", path.display()),
+            "make it reachable for the user that portcullis is started as, or leave it out",
+        )),
+    }
+}
+
+fn nearest(path: &Path) -> &Path {
+    path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"))
+}
+
+/// What every dynamic program reads, and may execute: programs, libraries. Missing ones are left out.
+const EXECUTE: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+
+/// What every program may read: the loader's cache, names, time zones, certificates, what the machine is.
+const READ: &[&str] = &[
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/alternatives",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/nsswitch.conf",
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/hostname",
+    "/etc/protocols",
+    "/etc/services",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/ssl/cert.pem",
+    "/etc/pki/tls",
+    "/etc/pki/ca-trust",
+    "/etc/ca-certificates",
+    "/etc/mime.types",
+    "/etc/os-release",
+    "/etc/inputrc",
+    "/proc",
+    "/sys/devices/system/cpu",
+    "/sys/fs/cgroup",
+    "/sys/kernel/mm/transparent_hugepage",
+    "/dev/urandom",
+    "/dev/random",
+    "/dev/zero",
+];
+
+/// Configuration that distributions keep outside `/usr` for the runtimes in it, by the start of its name in `/etc`.
+const RUNTIMES: &[&str] = &["python3", "java-", "nodejs"];
+
+/// Devices that every program may also write.
+const DEVICES: &[&str] = &["/dev/null", "/dev/full", "/dev/tty"];
+
+/// The system's own files on this host.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Base {
+    pub execute: Vec<PathBuf>,
+    pub read: Vec<PathBuf>,
+    pub devices: Vec<PathBuf>,
+}
+
+impl Base {
+    pub fn survey() -> Self {
+        let mut read = present(READ);
+        read.extend(runtimes());
+        Base { execute: present(EXECUTE), read, devices: present(DEVICES) }
+    }
+}
+
+fn runtimes() -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir("/etc") else { return Vec::new() };
+    let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut found: Vec<PathBuf> = names
+        .filter(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| RUNTIMES.iter().any(|r| n.starts_with(r))))
+        .filter(|path| path.is_dir() && !path.is_symlink())
+        .collect();
+    found.sort();
+    found
+}
+
+/// The listed paths that exist, without links and without doubles (a merged /usr).
+fn present(paths: &[&str]) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for real in paths.iter().filter_map(|p| Path::new(p).canonicalize().ok()) {
+        if !found.iter().any(|known| real.starts_with(known)) {
+            found.push(real);
+        }
+    }
+    found
+}
+
+/// The first bundle of certificates that a distribution put in place.
+pub fn system_certificates() -> Option<PathBuf> {
+    [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    ]
+    .iter()
+    .map(PathBuf::from)
+    .find(|p| p.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_path_names_its_nearest_parent() {
+        let refusal = find(Path::new("/usr/no/such/place"), "confine.read").unwrap_err();
+        assert!(refusal.what.contains("confine.read: `/usr/no/such/place` does not exist"));
+        assert!(refusal.hint.ends_with("`/usr`"));
+    }
+
+    #[test]
+    fn the_base_holds_each_real_path_once() {
+        let base = Base::survey();
+        for path in &base.execute {
+            assert_eq!(base.execute.iter().filter(|p| path.starts_with(p)).count(), 1, "{}", path.display());
+        }
+    }
+}

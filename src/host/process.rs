@@ -1,0 +1,51 @@
+//! This process as it was started: ids, groups, capabilities, and whether it is PID 1.
+
+use std::collections::BTreeSet;
+
+use caps::{CapSet, Capability};
+use nix::unistd::{getegid, geteuid, getgroups, getpid};
+
+use crate::refusal::Refusal;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Process {
+    pub pid: i32,
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    pub can_setuid: bool,
+    pub can_setgid: bool,
+    pub can_setpcap: bool,
+    pub can_kill: bool,
+    /// The bounding set, by name, as found.
+    pub bounding: BTreeSet<String>,
+}
+
+pub fn survey() -> Result<Process, Refusal> {
+    let effective = read(CapSet::Effective)?;
+    let mut groups: Vec<u32> = getgroups().map_err(unreadable)?.into_iter().map(|g| g.as_raw()).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    Ok(Process {
+        pid: getpid().as_raw(),
+        uid: geteuid().as_raw(),
+        gid: getegid().as_raw(),
+        groups,
+        can_setuid: effective.contains(&Capability::CAP_SETUID),
+        can_setgid: effective.contains(&Capability::CAP_SETGID),
+        can_setpcap: effective.contains(&Capability::CAP_SETPCAP),
+        can_kill: effective.contains(&Capability::CAP_KILL),
+        bounding: read(CapSet::Bounding)?.iter().map(ToString::to_string).collect(),
+    })
+}
+
+fn read(set: CapSet) -> Result<caps::CapsHashSet, Refusal> {
+    caps::read(None, set).map_err(unreadable)
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Refusal {
+    Refusal::host(
+        format!("this process cannot read its own capabilities or groups: {error}"),
+        "an outer sandbox forbids capget or getgroups; allow them there",
+    )
+}

@@ -1,0 +1,217 @@
+//! The fetcher's work, decided: which files it gets, which store it talks to, and what it is confined to.
+
+use std::path::{Path, PathBuf};
+
+use super::Host;
+use super::model::{FetchPlan, Key, LoginPlan, SecretPlan, StorePlan};
+use crate::config::Loaded;
+use crate::config::model::{Age, Secret, Vault, VaultAuth};
+use crate::config::reference::Source;
+use crate::config::values::SecretName;
+use crate::host::paths;
+use crate::launch::Started;
+use crate::refusal::Refusal;
+
+/// Where the age identity is, unless the config says.
+pub const DEFAULT_IDENTITY: &str = "/etc/portcullis/age.key";
+
+/// Address space of a fetcher: an honest fetch peaks far below; a hostile answer dies here.
+const ADDRESS_SPACE: u64 = 80 << 20;
+/// A passphrase at work factor 18 needs 256 MiB for scrypt alone.
+const ADDRESS_SPACE_FOR_SCRYPT: u64 = 400 << 20;
+
+pub fn decide(
+    loaded: &Loaded,
+    host: &Host,
+    started: &Started,
+    notes: &mut Vec<String>,
+) -> Result<Option<FetchPlan>, Refusal> {
+    let config = &loaded.config;
+    if config.secrets.is_empty() {
+        return Ok(None);
+    }
+    let places = Places { folder: &loaded.folder, credentials: credentials_directory(started) };
+    let uses = |source| config.secrets.values().any(|secret| secret.from.source == source);
+    let age = uses(Source::Age).then(|| age_key(&config.age, &places)).transpose()?;
+    let vault = match &config.vault {
+        Some(vault) if uses(Source::Vault) => Some(store(vault, &places)?),
+        _ => None,
+    };
+    let secrets = config
+        .secrets
+        .iter()
+        .map(|(name, secret)| wanted(name, secret, &places))
+        .collect::<Result<Vec<_>, Refusal>>()?;
+    Ok(Some(FetchPlan {
+        secrets,
+        address_space: if matches!(age, Some(Key::Passphrase(_))) { ADDRESS_SPACE_FOR_SCRYPT } else { ADDRESS_SPACE },
+        age,
+        vault,
+        ids: fetcher_ids(loaded, host, notes)?,
+        must_not_contain: haystack(loaded, started),
+        landlock_abi: host.kernel.landlock.unwrap_or(0),
+    }))
+}
+
+/// Where relative paths start.
+struct Places<'a> {
+    folder: &'a Path,
+    credentials: Option<PathBuf>,
+}
+
+const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY";
+
+fn credentials_directory(started: &Started) -> Option<PathBuf> {
+    started.env.get(std::ffi::OsStr::new("CREDENTIALS_DIRECTORY")).map(PathBuf::from).filter(|p| p.is_absolute())
+}
+
+impl Places<'_> {
+    /// A path of the config: `$CREDENTIALS_DIRECTORY/...` (systemd.exec(5)), absolute, or relative to the config's folder.
+    fn resolve(&self, text: &str, key: &str) -> Result<PathBuf, Refusal> {
+        let Some(rest) = text.strip_prefix(CREDENTIALS).filter(|rest| rest.is_empty() || rest.starts_with('/')) else {
+            return Ok(self.folder.join(text));
+        };
+        match &self.credentials {
+            Some(directory) => Ok(directory.join(rest.trim_start_matches('/'))),
+            None => Err(Refusal::config(
+                format!("{key} uses {CREDENTIALS}, and this start has none"),
+                "run as a systemd unit with LoadCredential= or LoadCredentialEncrypted=, or write a path",
+            )),
+        }
+    }
+
+    /// A path that must be a file.
+    fn file(&self, text: &str, key: &str) -> Result<PathBuf, Refusal> {
+        let path = self.resolve(text, key)?;
+        if paths::find(&path, key)?.directory {
+            return Err(Refusal::config(
+                format!("{key}: `{}` is a directory, and a file is needed", path.display()),
+                "name the file itself",
+            ));
+        }
+        Ok(path)
+    }
+}
+
+fn wanted(name: &SecretName, secret: &Secret, places: &Places<'_>) -> Result<SecretPlan, Refusal> {
+    let from = &secret.from;
+    let key = format!("secrets.{name}");
+    let file = match from.source {
+        Source::Age => Some(places.file(&from.path, &key)?),
+        Source::File => Some(places.file(&format!("{}/{}", from.path.trim_end_matches('/'), from.field), &key)?),
+        Source::Vault => None,
+    };
+    Ok(SecretPlan {
+        name: name.to_string(),
+        from: from.clone(),
+        file,
+        max_age: secret.max_age.map(|age| age.duration()),
+    })
+}
+
+fn age_key(age: &Age, places: &Places<'_>) -> Result<Key, Refusal> {
+    match (&age.identity, &age.passphrase_file) {
+        (None, Some(file)) => Ok(Key::Passphrase(places.file(file, "age.passphrase_file")?)),
+        (Some(file), _) => Ok(Key::Identity(places.file(file, "age.identity")?)),
+        (None, None) => places.file(DEFAULT_IDENTITY, "age.identity").map(Key::Identity).map_err(|refusal| Refusal {
+            hint: format!("set age.identity (or --age-identity) to the key file, or put it at {DEFAULT_IDENTITY}"),
+            ..refusal
+        }),
+    }
+}
+
+fn store(vault: &Vault, places: &Places<'_>) -> Result<StorePlan, Refusal> {
+    let address = vault.address.clone().ok_or_else(|| {
+        Refusal::config("no address is given for vault", "set vault.address, --vault-address or VAULT_ADDR")
+    })?;
+    let (host, port) = host_and_port(&address)?;
+    let ca = match &vault.tls.ca {
+        Some(ca) => places.file(ca, "vault.tls.ca")?,
+        None => paths::system_certificates().ok_or_else(|| {
+            Refusal::config(
+                "no certificate authority is given for vault, and this system has no bundle of its own",
+                "set vault.tls.ca (or VAULT_CACERT) to a PEM file",
+            )
+        })?,
+    };
+    let login = match &vault.auth {
+        VaultAuth::Approle { role_id, secret_id_file, mount } => LoginPlan::AppRole {
+            mount: mount.clone(),
+            role_id: role_id.clone(),
+            secret_id_file: places.file(secret_id_file, "vault.auth.secret_id_file")?,
+        },
+        VaultAuth::Token { token_file } => {
+            LoginPlan::Token { token_file: places.file(token_file, "vault.auth.token_file")? }
+        }
+    };
+    Ok(StorePlan {
+        resolve: host.parse::<std::net::IpAddr>().is_err(),
+        address,
+        port,
+        namespace: vault.namespace.clone(),
+        ca,
+        min_tls: vault.tls.min_version,
+        mounts: vault.mounts.clone(),
+        login,
+    })
+}
+
+/// The host (without brackets) and the port of `https://host[:port]`.
+fn host_and_port(address: &str) -> Result<(String, u16), Refusal> {
+    let bad = || Refusal::config(format!("vault.address `{address}` is no https address"), "write it as \"https://host:8200\"");
+    let authority = address.strip_prefix("https://").ok_or_else(bad)?.trim_end_matches('/');
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().map_err(|_| bad())?),
+        _ => (authority, 443),
+    };
+    if host.is_empty() || port == 0 {
+        return Err(bad());
+    }
+    Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
+}
+
+fn fetcher_ids(loaded: &Loaded, host: &Host, notes: &mut Vec<String>) -> Result<Option<(u32, u32)>, Refusal> {
+    if host.process.uid != 0 {
+        notes.push("started as a plain user: the fetcher has the workload's own uid, and an identity file of that user stays readable to a shell of the same user".to_owned());
+        return Ok(None);
+    }
+    let user = host.users.resolve(&loaded.config.fetch.user, "fetch.user")?;
+    if user.uid == 0 || user.gid == 0 {
+        return Err(Refusal::config("fetch.user is root", "leave it out, or name a user of its own"));
+    }
+    Ok(Some((user.uid, user.gid)))
+}
+
+/// Every text of the config, the command and the environment that is handed on: no fetched value may stand there.
+fn haystack(loaded: &Loaded, started: &Started) -> Vec<String> {
+    let mut texts = vec![loaded.text.clone()];
+    texts.extend(loaded.command.iter().map(|arg| arg.to_string_lossy().into_owned()));
+    texts.extend(loaded.config.workload.env.set.values().cloned());
+    let passed = loaded.config.workload.env.pass.iter();
+    texts.extend(
+        passed.filter_map(|name| started.env.get(std::ffi::OsStr::new(name.as_str()))).map(|v| v.to_string_lossy().into_owned()),
+    );
+    texts.retain(|text| !text.is_empty());
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for (address, host, port) in [
+            ("https://vault.internal:8200", "vault.internal", 8200),
+            ("https://vault.internal", "vault.internal", 443),
+            ("https://127.0.0.1:1", "127.0.0.1", 1),
+            ("https://[::1]:8200", "::1", 8200),
+            ("https://[::1]", "::1", 443),
+        ] {
+            assert_eq!(host_and_port(address), Ok((host.to_owned(), port)), "{address}");
+        }
+        for address in ["http://x", "https://", "https://x:0", "https://x:port", "https://:1"] {
+            assert!(host_and_port(address).is_err(), "{address}");
+        }
+    }
+}

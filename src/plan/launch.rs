@@ -1,0 +1,135 @@
+//! The program, decided: which file is executed, with which arguments, environment and directory.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::Host;
+use super::model::{Ids, Image, Launch};
+use crate::config::Loaded;
+use crate::config::model::{Config, Dns, Shield};
+use crate::host::program::{self, Program};
+use crate::launch::Started;
+use crate::refusal::Refusal;
+
+/// Where programs are looked for, unless the config sets PATH: the environment may not choose the program.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runtimes that find themselves by `/proc/self/exe`, which would name the copy: Node re-executes it, Java looks for its
+/// libraries beside it.
+const FIND_THEMSELVES: [&str; 5] = ["node", "nodejs", "java", "deno", "bun"];
+
+pub fn decide(
+    loaded: &Loaded,
+    host: &Host,
+    started: &Started,
+    ids: &Ids,
+    notes: &mut Vec<String>,
+) -> Result<Launch, Refusal> {
+    let config = &loaded.config;
+    let env = environment(config, host, started, ids);
+    let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone()).unwrap_or_default();
+    let workdir = match &config.workload.workdir {
+        Some(dir) => directory(dir.as_path())?,
+        None => started.workdir.clone(),
+    };
+    let Some((command, args)) = loaded.command.split_first() else {
+        return Err(Refusal::config("no command is given", "set workload.command, or write it after `--`"));
+    };
+    let program = program::find(command, &path, &workdir)?;
+    let image = image(config, host, &program, notes)?;
+    let mut argv = vec![program.argv0.clone()];
+    argv.extend(program.before_args.iter().cloned());
+    argv.extend(args.iter().cloned());
+    let sockets = if config.workload.sockets { started.listen_fds } else { 0 };
+    Ok(Launch { program: program.path, image, argv, env, workdir, umask: started.umask, sockets })
+}
+
+fn directory(path: &Path) -> Result<PathBuf, Refusal> {
+    if path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    Err(Refusal::config(
+        format!("workload.workdir: `{}` is not a directory here", path.display()),
+        "create it, or correct the path",
+    ))
+}
+
+/// PATH and HOME, then what the config passes on, then what it sets. Everything else is scrubbed.
+fn environment(config: &Config, host: &Host, started: &Started, ids: &Ids) -> Vec<(String, OsString)> {
+    let home = host.users.by_uid(ids.uid).and_then(|user| user.home).filter(|home| home.starts_with('/'));
+    let mut env: Vec<(String, OsString)> =
+        vec![("PATH".to_owned(), PATH.into()), ("HOME".to_owned(), home.unwrap_or_else(|| "/".to_owned()).into())];
+    if config.confine.dns == Dns::Tcp {
+        // resolv.conf(5): glibc then asks by TCP only.
+        env.push(("RES_OPTIONS".to_owned(), "use-vc".into()));
+    }
+    let mut put = |name: &str, value: OsString| match env.iter_mut().find(|(known, _)| known == name) {
+        Some(entry) => entry.1 = value,
+        None => env.push((name.to_owned(), value)),
+    };
+    for name in &config.workload.env.pass {
+        if let Some(value) = started.env.get(std::ffi::OsStr::new(name.as_str())) {
+            put(name.as_str(), value.clone());
+        }
+    }
+    for (name, value) in &config.workload.env.set {
+        put(name.as_str(), value.into());
+    }
+    env
+}
+
+/// How the workload becomes undumpable.
+fn image(config: &Config, host: &Host, program: &Program, notes: &mut Vec<String>) -> Result<Image, Refusal> {
+    let image = match (config.workload.shield, &program.loader) {
+        (Shield::Off, _) => {
+            notes.push("shield = \"off\": the workload is dumpable, its memory is open to its own user".to_owned());
+            return Ok(Image::Direct);
+        }
+        (Shield::Auto, _) if finds_itself(program) => {
+            notes.push(format!(
+                "no shield: `{}` looks for itself by /proc/self/exe, so its memory is open to its own user",
+                program.path.display()
+            ));
+            return Ok(Image::Direct);
+        }
+        (Shield::Program, _) | (Shield::Auto, None) => Image::ProgramCopy,
+        (Shield::Auto, Some(loader)) if !takes_argv0(loader) => Image::ProgramCopy,
+        (Shield::Auto | Shield::Loader, Some(loader)) => Image::LoaderCopy(loader.clone()),
+        (Shield::Loader, None) => {
+            return Err(Refusal::config(
+                format!("shield = \"loader\", but `{}` is static and has no loader", program.path.display()),
+                "use shield = \"auto\" or \"program\"",
+            ));
+        }
+    };
+    shield_holds(host)?;
+    Ok(image)
+}
+
+fn finds_itself(program: &Program) -> bool {
+    let name = program.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    FIND_THEMSELVES.contains(&name)
+}
+
+/// Whether this loader knows `--argv0` (glibc 2.33, musl 1.2.2): without it the program would see the wrong name.
+fn takes_argv0(loader: &Path) -> bool {
+    let needle = b"argv0";
+    std::fs::read(loader).is_ok_and(|bytes| bytes.windows(needle.len()).any(|window| window == needle))
+}
+
+/// The two sysctls that would undo the shield.
+fn shield_holds(host: &Host) -> Result<(), Refusal> {
+    if host.kernel.suid_dumpable == Some(1) {
+        return Err(Refusal::host(
+            "fs.suid_dumpable is 1 on this host: an unreadable program would be dumpable after all",
+            "sysctl fs.suid_dumpable=0 on the host, or accept it: workload.shield = \"off\"",
+        ));
+    }
+    if host.kernel.memfd_noexec == Some(2) {
+        return Err(Refusal::host(
+            "vm.memfd_noexec is 2 on this host: no program can be executed from memory",
+            "sysctl vm.memfd_noexec=1 on the host, or accept it: workload.shield = \"off\"",
+        ));
+    }
+    Ok(())
+}

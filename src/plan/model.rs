@@ -1,0 +1,198 @@
+//! The plan itself: values, no logic. Each room reads its own part.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::model::{Dns, FileFormat, Limit, Mode, MountKind, TlsVersion};
+use crate::config::reference::Reference;
+
+/// The whole start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub deadline: Duration,
+    pub stop_timeout: Duration,
+    pub mode: Mode,
+    pub launch: Launch,
+    pub cage: Cage,
+    pub delivery: Delivery,
+    /// `None` where there are no secrets: then no fetcher is started.
+    pub fetch: Option<FetchPlan>,
+    pub pid1: bool,
+    pub kernel: String,
+    /// What `check` tells beside the plan: what is missing, what is exposed.
+    pub notes: Vec<String>,
+}
+
+/// The program and its surroundings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Launch {
+    pub program: PathBuf,
+    pub image: Image,
+    /// With the program's own name first, and everything that a `#!` line adds.
+    pub argv: Vec<OsString>,
+    /// All but what the delivery adds.
+    pub env: Vec<(String, OsString)>,
+    pub workdir: PathBuf,
+    pub umask: u32,
+    /// Descriptors 3 to 3 + n - 1 that a service manager passed and the workload gets.
+    pub sockets: u32,
+}
+
+/// Which file is executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    /// The program itself: the workload is dumpable.
+    Direct,
+    /// A sealed, unreadable copy of the program.
+    ProgramCopy,
+    /// A sealed, unreadable copy of its dynamic loader, which then loads the program.
+    LoaderCopy(PathBuf),
+}
+
+/// Everything that confines the workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cage {
+    pub ids: Ids,
+    /// Empty the bounding set and lock the securebits (needs CAP_SETPCAP).
+    pub bounding: bool,
+    pub limits: Vec<(Limit, u64)>,
+    pub landlock: LandlockPlan,
+    pub syscalls: SyscallPlan,
+}
+
+/// Who the workload is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ids {
+    pub uid: u32,
+    pub gid: u32,
+    /// Sorted, without doubles.
+    pub groups: Vec<u32>,
+    /// Whether init was started with other ids, so that they have to be changed.
+    pub change: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct LandlockPlan {
+    /// The kernel's ABI.
+    pub abi: u32,
+    pub grants: Vec<Grant>,
+    /// `None`: TCP is not restricted (optional, and the kernel cannot).
+    pub connect: Option<Vec<u16>>,
+    pub bind: Option<Vec<u16>>,
+    pub scopes: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    pub path: PathBuf,
+    pub directory: bool,
+    pub kind: GrantKind,
+    /// Where the config says it, or why it is here.
+    pub from: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GrantKind {
+    Read,
+    Execute,
+    Write,
+    Device,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyscallPlan {
+    pub dns: Dns,
+    /// Dangerous calls are answered, and explained, by the supervisor.
+    pub explained: bool,
+    /// Without a supervisor the one exec of the shielded image cannot be told from later ones.
+    pub exec_by_descriptor: bool,
+}
+
+/// The forms in which the workload gets the bundle.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Delivery {
+    pub pipe: bool,
+    pub stdin: bool,
+    pub env: Vec<EnvDelivery>,
+    pub files: Vec<FileOut>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvDelivery {
+    pub var: String,
+    pub secret: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileOut {
+    pub var: String,
+    pub format: FileFormat,
+    pub template: Option<PathBuf>,
+    pub secrets: Vec<String>,
+}
+
+/// The fetcher's work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FetchPlan {
+    pub secrets: Vec<SecretPlan>,
+    pub age: Option<Key>,
+    pub vault: Option<StorePlan>,
+    /// The fetcher's own ids, when started as root.
+    pub ids: Option<(u32, u32)>,
+    pub address_space: u64,
+    pub must_not_contain: Vec<String>,
+    pub landlock_abi: u32,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SecretPlan {
+    pub name: String,
+    pub from: Reference,
+    /// The file that init opens for the fetcher.
+    pub file: Option<PathBuf>,
+    pub max_age: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    Identity(PathBuf),
+    Passphrase(PathBuf),
+}
+
+impl Key {
+    pub fn path(&self) -> &PathBuf {
+        match self {
+            Key::Identity(path) | Key::Passphrase(path) => path,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct StorePlan {
+    pub address: String,
+    /// The address's port, and whether its host is a name.
+    pub port: u16,
+    pub resolve: bool,
+    pub namespace: Option<String>,
+    pub ca: PathBuf,
+    pub min_tls: TlsVersion,
+    pub mounts: std::collections::BTreeMap<String, MountKind>,
+    pub login: LoginPlan,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginPlan {
+    AppRole { mount: String, role_id: String, secret_id_file: PathBuf },
+    Token { token_file: PathBuf },
+}
+
+impl LoginPlan {
+    /// The file that must stay out of the workload's reach.
+    pub fn identity_file(&self) -> &PathBuf {
+        match self {
+            LoginPlan::AppRole { secret_id_file, .. } => secret_id_file,
+            LoginPlan::Token { token_file } => token_file,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Processes: fork, wait, ids read back, and how a process answers to its parent's death.
+
+use nix::errno::Errno;
+use nix::unistd::{ForkResult, Pid};
+
+use super::check;
+
+/// Forks. Sound only in a single-threaded process; init is one by design, and this asserts it cheaply in debug builds.
+///
+/// Returns `None` in the child.
+pub fn fork() -> Result<Option<Pid>, Errno> {
+    // SAFETY: init never starts a thread (no tokio in its module graph; tests/rooms.rs holds that), so the child's copy of
+    // the heap and of every lock is consistent and it may allocate and call anything.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Some(child)),
+        ForkResult::Child => Ok(None),
+    }
+}
+
+/// Ends this process at once: no destructors, no atexit handlers, no flushing of buffers that a fork has copied.
+pub fn exit_now(code: u8) -> ! {
+    // SAFETY: _exit(2) does not return and touches no memory of ours.
+    unsafe { libc::_exit(code.into()) }
+}
+
+/// What waitid(2) says of one child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Exited(u8),
+    Signalled { signal: i32, core: bool },
+    Stopped(i32),
+    Continued,
+}
+
+/// Looks for one child that changed state, without waiting. `None` when none has, or when there is no child at all.
+pub fn reap_one() -> Result<Option<(Pid, Ended)>, Errno> {
+    let mut status: libc::c_int = 0;
+    // SAFETY: the kernel writes one int through a pointer to a live local.
+    let pid = match check(
+        unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED) }.into(),
+    ) {
+        Ok(0) | Err(Errno::ECHILD) => return Ok(None),
+        Ok(pid) => Pid::from_raw(pid as i32),
+        Err(errno) => return Err(errno),
+    };
+    Ok(Some((pid, decode(status))))
+}
+
+fn decode(status: libc::c_int) -> Ended {
+    // nix's WaitStatus cannot hold real-time signals, so the macros are used directly; they are safe functions.
+    if libc::WIFEXITED(status) {
+        Ended::Exited(libc::WEXITSTATUS(status) as u8)
+    } else if libc::WIFSIGNALED(status) {
+        Ended::Signalled { signal: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) }
+    } else if libc::WIFSTOPPED(status) {
+        Ended::Stopped(libc::WSTOPSIG(status))
+    } else {
+        Ended::Continued
+    }
+}
+
+/// Locks the securebits so that uid 0 never means privileges again in this process and its descendants
+/// (capabilities(7), PR_SET_SECUREBITS; needs CAP_SETPCAP), and reads them back.
+pub fn lock_securebits() -> Result<(), Errno> {
+    // NOROOT, NO_SETUID_FIXUP, KEEP_CAPS_LOCKED, NO_CAP_AMBIENT_RAISE, each with its lock; KEEP_CAPS itself stays off.
+    const BITS: libc::c_ulong = 0b1110_1111;
+    // SAFETY: prctl with integer arguments touches no memory.
+    check(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, BITS, 0, 0, 0) }.into())?;
+    // SAFETY: as above.
+    let now = check(unsafe { libc::prctl(libc::PR_GET_SECUREBITS, 0, 0, 0, 0) }.into())?;
+    if now as libc::c_ulong == BITS { Ok(()) } else { Err(Errno::EPERM) }
+}

@@ -1,0 +1,114 @@
+//! Signals as the kernel numbers them, 1 to 64: libc's own functions hide 32 and 33 and refuse to block them.
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::check;
+
+/// The kernel's signal set: bit n-1 is signal n.
+pub type Set = u64;
+
+pub const ALL: Set = u64::MAX;
+const SET_SIZE: usize = size_of::<Set>();
+
+/// Sets the calling thread's mask and returns the one before (rt_sigprocmask(2) itself).
+pub fn set_mask(set: Set) -> Result<Set, Errno> {
+    let mut before: Set = 0;
+    // SAFETY: both pointers are to live locals of exactly the size that is passed.
+    check(unsafe {
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const set, &raw mut before, SET_SIZE)
+    })?;
+    Ok(before)
+}
+
+/// The layout that rt_sigaction(2) reads on x86_64 and aarch64; glibc's `sigaction` wraps it and refuses 32 and 33.
+#[repr(C)]
+struct KernelSigaction {
+    handler: usize,
+    flags: libc::c_ulong,
+    restorer: usize,
+    mask: Set,
+}
+
+/// Gives one signal its default action.
+pub fn reset_to_default(signal: i32) -> Result<(), Errno> {
+    let action = KernelSigaction { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
+    // SAFETY: the struct has the kernel's layout; no handler of ours is installed, so no code can run through it.
+    check(unsafe {
+        libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, std::ptr::null::<libc::c_void>(), SET_SIZE)
+    })
+    .map(drop)
+}
+
+/// A non-blocking, close-on-exec descriptor on which every signal of the set arrives (signalfd4(2)).
+pub fn descriptor(set: Set) -> Result<OwnedFd, Errno> {
+    // SAFETY: the set is a live local of the size passed.
+    let fd = check(unsafe {
+        libc::syscall(libc::SYS_signalfd4, -1, &raw const set, SET_SIZE, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+    })?;
+    // SAFETY: freshly made by the kernel, owned here alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// One signal that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrived {
+    pub signal: i32,
+    /// `si_code`: SI_QUEUE says that a value came with it.
+    pub code: i32,
+    /// The value of sigqueue(3), as the kernel carries it.
+    pub value: u64,
+}
+
+/// Reads one signal, or `None` when no more wait.
+pub fn read_one(signalfd: BorrowedFd<'_>) -> Result<Option<Arrived>, Errno> {
+    // SAFETY: an all-zero signalfd_siginfo is a valid value of plain integers.
+    let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+    let size = size_of::<libc::signalfd_siginfo>();
+    // SAFETY: the kernel writes at most `size` bytes into a live local of that size.
+    match check(unsafe { libc::read(signalfd.as_raw_fd(), (&raw mut info).cast(), size) } as libc::c_long) {
+        Ok(n) if n as usize == size => {
+            Ok(Some(Arrived { signal: info.ssi_signo as i32, code: info.ssi_code, value: info.ssi_ptr }))
+        }
+        Ok(_) => Err(Errno::EIO),
+        Err(Errno::EAGAIN) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// `kill(2)` with any number from 1 to 64; `nix::sys::signal::kill` knows no real-time ones.
+pub fn send(pid: Pid, signal: i32) -> Result<(), Errno> {
+    // SAFETY: kill touches no memory.
+    check(unsafe { libc::kill(pid.as_raw(), signal) }.into()).map(drop)
+}
+
+/// Sends a signal with a value (rt_sigqueueinfo(2) with SI_QUEUE, as sigqueue(3) does).
+pub fn send_value(pid: Pid, signal: i32, value: u64) -> Result<(), Errno> {
+    /// siginfo_t for SI_QUEUE: 16 bytes of header and sender, then the value; 128 bytes in all.
+    #[repr(C)]
+    struct Info {
+        signo: i32,
+        errno: i32,
+        code: i32,
+        _pad: i32,
+        pid: i32,
+        uid: u32,
+        value: u64,
+        _rest: [u64; 12],
+    }
+    const _: () = assert!(size_of::<Info>() == 128);
+    let info = Info {
+        signo: signal,
+        errno: 0,
+        code: libc::SI_QUEUE,
+        _pad: 0,
+        pid: Pid::this().as_raw(),
+        uid: nix::unistd::getuid().as_raw(),
+        value,
+        _rest: [0; 12],
+    };
+    // SAFETY: the kernel reads 128 bytes from a live local of that size.
+    check(unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, pid.as_raw(), signal, &raw const info) }).map(drop)
+}

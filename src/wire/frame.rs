@@ -1,0 +1,126 @@
+//! The frame: 32 bytes, a tag of a closed set, three numbers. And how often a role may send which.
+
+/// What a frame says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Tag {
+    /// Role to init: undumpable and confined; descriptors may come now.
+    Ready = 1,
+    /// Fetcher to init, one a secret, in the plan's order: a = index, b = version + 1 or 0, c = set-at or [`NO_TIME`].
+    Secret = 2,
+    /// Fetcher to init: all is written. a = bytes in the pipe, b = on standard input, c = for the environment.
+    Bundle = 3,
+    /// Launcher to init: the cage stands and was read back. a = 1 if the listener travels with the frame.
+    Caged = 4,
+    /// Role to init: the start is refused. a = exit code; what and hint are on the log pipe.
+    Refused = 5,
+    /// Init to fetcher: a = number of descriptors that travel with the frame.
+    Give = 16,
+    /// Init to launcher: the bundle is complete; become the workload.
+    Go = 17,
+}
+
+/// `set_at` where no store vouches for a time.
+pub const NO_TIME: u64 = i64::MIN as u64;
+
+const TAGS: [Tag; 7] = [Tag::Ready, Tag::Secret, Tag::Bundle, Tag::Caged, Tag::Refused, Tag::Give, Tag::Go];
+const MAGIC: u8 = 0xB7;
+
+/// One message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    pub tag: Tag,
+    pub a: u64,
+    pub b: u64,
+    pub c: u64,
+}
+
+impl Frame {
+    pub const SIZE: usize = 32;
+
+    pub fn new(tag: Tag, a: u64, b: u64, c: u64) -> Self {
+        Frame { tag, a, b, c }
+    }
+
+    pub fn encode(self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        bytes[0] = MAGIC;
+        bytes[1] = self.tag as u8;
+        bytes[8..16].copy_from_slice(&self.a.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.b.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.c.to_le_bytes());
+        bytes
+    }
+
+    /// `None` for anything but exactly one well-formed frame.
+    pub fn decode(bytes: &[u8]) -> Option<Frame> {
+        let bytes: &[u8; Self::SIZE] = bytes.try_into().ok()?;
+        if bytes[0] != MAGIC || bytes[2..8] != [0; 6] {
+            return None;
+        }
+        let tag = *TAGS.iter().find(|tag| **tag as u8 == bytes[1])?;
+        let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+        Some(Frame { tag, a: number(8), b: number(16), c: number(24) })
+    }
+}
+
+/// How many more frames of each tag a role may send. Anything not listed is a broken protocol.
+#[derive(Debug, Clone)]
+pub struct Allowance(Vec<(Tag, u32)>);
+
+impl Allowance {
+    pub fn fetcher(secrets: usize) -> Self {
+        let secrets = u32::try_from(secrets).unwrap_or(u32::MAX);
+        Allowance(vec![(Tag::Ready, 1), (Tag::Secret, secrets), (Tag::Bundle, 1), (Tag::Refused, 1)])
+    }
+
+    pub fn launcher() -> Self {
+        Allowance(vec![(Tag::Caged, 1), (Tag::Refused, 1)])
+    }
+
+    /// Takes one from the tag's allowance; false when there is none left.
+    pub fn take(&mut self, tag: Tag) -> bool {
+        match self.0.iter_mut().find(|(allowed, _)| *allowed == tag) {
+            Some((_, left)) if *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_survives_the_wire() {
+        for tag in TAGS {
+            let frame = Frame::new(tag, 1, u64::MAX, NO_TIME);
+            assert_eq!(Frame::decode(&frame.encode()), Some(frame));
+        }
+    }
+
+    #[test]
+    fn short_long_and_unknown_frames_are_none() {
+        let good = Frame::new(Tag::Bundle, 1, 2, 3).encode();
+        assert_eq!(Frame::decode(&good[..31]), None);
+        assert_eq!(Frame::decode(&[&good[..], &[0]].concat()), None);
+        for (at, value) in [(0, 0), (1, 0), (1, 6), (1, 255), (2, 1), (7, 1)] {
+            let mut bad = good;
+            bad[at] = value;
+            assert_eq!(Frame::decode(&bad), None, "byte {at} = {value}");
+        }
+    }
+
+    #[test]
+    fn each_tag_is_allowed_its_number_of_times_and_no_more() {
+        let mut fetcher = Allowance::fetcher(2);
+        assert!(fetcher.take(Tag::Ready) && !fetcher.take(Tag::Ready));
+        assert!(fetcher.take(Tag::Secret) && fetcher.take(Tag::Secret) && !fetcher.take(Tag::Secret));
+        assert!(!fetcher.take(Tag::Caged) && !fetcher.take(Tag::Go) && !fetcher.take(Tag::Give));
+        let mut launcher = Allowance::launcher();
+        assert!(launcher.take(Tag::Caged) && !launcher.take(Tag::Caged) && !launcher.take(Tag::Bundle));
+    }
+}
