@@ -206,21 +206,25 @@ pub struct Vault {
     pub mounts: BTreeMap<String, MountKind>,
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(tag = "method", rename_all = "lowercase", deny_unknown_fields)]
+/// How to log in; `method` is the key that tells which.
+#[derive(Debug, Clone, PartialEq)]
 pub enum VaultAuth {
+    /// By role id and secret id.
     Approle {
         role_id: String,
+        /// The secret id stands in this file, alone.
         secret_id_file: String,
-        #[serde(default = "approle_mount")]
+        /// Where the method is mounted; `approle` if not given.
         mount: String,
     },
+    /// By a token that something else renews.
     Token {
+        /// The token stands in this file, alone.
         token_file: String,
     },
 }
 
-fn approle_mount() -> String {
+pub(super) fn approle_mount() -> String {
     "approle".to_owned()
 }
 

@@ -1,14 +1,12 @@
 //! A reference says where one secret value is: `source:path#field?key=value`.
 //!
-//! Parsing alone: what a source does with the parts is the source's business.
+//! By the text alone: a path or field that could mean nothing to its source is refused here, the rest is its business.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{self, Deserialize, Deserializer};
-
-use super::values::BadValue;
+use super::text::{BadValue, bad, echo, from_text};
 
 /// A kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -38,7 +36,7 @@ pub struct Reference {
     pub source: Source,
     pub path: String,
     pub field: String,
-    /// `?key=value` pairs, `&` between them; which keys a source knows is checked by the plan.
+    /// `?key=value` pairs, `&` between them; which keys a source knows is checked in `checks`.
     pub query: BTreeMap<String, String>,
 }
 
@@ -48,42 +46,94 @@ impl FromStr for Reference {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let fail = |why: &str| Err(BadValue(format!("`{text}` is no reference: {why}; {FORM}")));
+        let shown = echo(text);
+        let fail = |why: &str| BadValue { what: format!("`{shown}` is no reference: {why}"), hint: FORM.to_owned() };
         if text.chars().any(char::is_control) {
-            return Err(BadValue(format!("a reference cannot contain control characters; {FORM}")));
+            return Err(fail("it has control characters in it"));
         }
         let Some((source, rest)) = text.split_once(':') else {
-            return fail("it names no source");
+            return Err(fail("it names no source"));
         };
         let Some((_, source)) = Source::ALL.iter().find(|(name, _)| *name == source) else {
-            return fail(&format!("there is no source `{source}` (there are age, file, vault)"));
+            return Err(fail(&format!("there is no source `{}` (there are age, file, vault)", echo(source))));
         };
         let Some((path, tail)) = rest.split_once('#') else {
-            return fail("it names no field after `#`");
+            return Err(fail("it names no field after `#`"));
         };
-        let (field, query) = match tail.split_once('?') {
-            Some((field, query)) => (field, parse_query(text, query)?),
-            None => (tail, BTreeMap::new()),
+        let (field, query) = tail.split_once('?').map_or((tail, None), |(field, query)| (field, Some(query)));
+        let reference = Reference {
+            source: *source,
+            path: path.to_owned(),
+            field: field.to_owned(),
+            query: query.map_or(Ok(BTreeMap::new()), |query| parse_query(query).map_err(|why| fail(&why)))?,
         };
-        if path.is_empty() {
-            return fail("its path is empty");
-        }
-        if field.is_empty() {
-            return fail("its field is empty");
-        }
-        Ok(Reference { source: *source, path: path.to_owned(), field: field.to_owned(), query })
+        reference.judge().or_else(|(why, hint)| bad(format!("`{shown}` is no reference: {why}"), hint))?;
+        Ok(reference)
     }
 }
 
-fn parse_query(whole: &str, query: &str) -> Result<BTreeMap<String, String>, BadValue> {
+type Fault = (&'static str, &'static str);
+
+impl Reference {
+    /// What every source asks of its path and field, by the text alone.
+    fn judge(&self) -> Result<(), Fault> {
+        match (self.path.as_str(), self.field.as_str()) {
+            ("", _) => return Err(("its path is empty", FORM)),
+            (_, "") => return Err(("its field is empty", FORM)),
+            _ => {}
+        }
+        if self.path.contains('?') {
+            return Err((
+                "it has a `?` before the field",
+                "a query stands last, as in \"source:path#field?key=value\"",
+            ));
+        }
+        match self.source {
+            Source::Age => self.judge_pointer(),
+            Source::File => self.judge_file(),
+            Source::Vault => self.judge_vault().and_then(|()| self.judge_pointer()),
+        }
+    }
+
+    fn judge_pointer(&self) -> Result<(), Fault> {
+        let bad_escape = |part: &str| part.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1']));
+        if self.field.starts_with('/') && bad_escape(&self.field) {
+            return Err(("its pointer has a `~` that is neither `~0` nor `~1`", "write `~0` for `~` and `~1` for `/`"));
+        }
+        Ok(())
+    }
+
+    fn judge_file(&self) -> Result<(), Fault> {
+        match self.field.as_str() {
+            "." | ".." => Err(("its field is no file name", "name a file of the directory after `#`")),
+            field if field.contains('/') => {
+                Err(("its field has a `/`", "the directory stands before `#`, one file's name after it"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn judge_vault(&self) -> Result<(), Fault> {
+        if self.path.starts_with('/') || self.path.ends_with('/') {
+            return Err(("its path starts or ends with `/`", "write the mount and the path, such as secret/bots/mm1"));
+        }
+        match self.path.split('/').find(|part| matches!(*part, "" | "." | "..")) {
+            Some("") => Err(("its path has an empty part", "write one `/` between two parts")),
+            Some(_) => Err(("its path has a `.` or `..` in it", "write the path that it means")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn parse_query(query: &str) -> Result<BTreeMap<String, String>, String> {
     let mut pairs = BTreeMap::new();
     for pair in query.split('&') {
         let Some((key, value)) = pair.split_once('=').filter(|(key, value)| !key.is_empty() && !value.is_empty())
         else {
-            return Err(BadValue(format!("`{whole}` is no reference: `{pair}` after `?` is not key=value; {FORM}")));
+            return Err(format!("`{}` after `?` is not key=value", echo(pair)));
         };
         if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(BadValue(format!("`{whole}` is no reference: `{key}` is given twice; {FORM}")));
+            return Err(format!("`{}` is given twice after `?`", echo(key)));
         }
     }
     Ok(pairs)
@@ -99,8 +149,7 @@ impl fmt::Display for Reference {
     }
 }
 
-impl<'de> Deserialize<'de> for Reference {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
+from_text!(Reference, "a reference such as \"age:secrets.env.age#API_KEY\"");
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::model::{Dns, Secret};
+use super::fault::complain;
+use super::model::{Dns, Secret, VaultAuth, approle_mount};
 use super::values::Span;
 
 impl<'de> Deserialize<'de> for Secret {
@@ -24,7 +25,8 @@ impl<'de> Deserialize<'de> for Secret {
                 f.write_str("a reference such as \"age:secrets.env.age#API_KEY\", or a table with `from` and `max_age`")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
-                Ok(Secret { from: text.parse().map_err(E::custom)?, max_age: None })
+                let from = text.parse().map_err(|bad| complain(&bad))?;
+                Ok(Secret { from, max_age: None })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Secret, A::Error> {
                 let table = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
@@ -54,5 +56,64 @@ impl<'de> Deserialize<'de> for Dns {
             }
         }
         deserializer.deserialize_any(Shape)
+    }
+}
+
+/// The `method` stands first (the tree sees to it) and chooses which keys the table has: an unknown one keeps its place.
+impl<'de> Deserialize<'de> for VaultAuth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shape;
+        impl<'de> Visitor<'de> for Shape {
+            type Value = VaultAuth;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table such as { method = \"token\", token_file = \"/run/vault-token\" }")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VaultAuth, A::Error> {
+                if map.next_key::<String>()?.as_deref() != Some("method") {
+                    return Err(de::Error::missing_field("method"));
+                }
+                let method = map.next_value()?;
+                let rest = de::value::MapAccessDeserializer::new(map);
+                match method {
+                    Method::Approle => Approle::deserialize(rest).map(Into::into),
+                    Method::Token => Token::deserialize(rest).map(Into::into),
+                }
+            }
+        }
+        deserializer.deserialize_map(Shape)
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Method {
+    Approle,
+    Token,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approle {
+    role_id: String,
+    secret_id_file: String,
+    #[serde(default = "approle_mount")]
+    mount: String,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Token {
+    token_file: String,
+}
+
+impl From<Approle> for VaultAuth {
+    fn from(table: Approle) -> Self {
+        VaultAuth::Approle { role_id: table.role_id, secret_id_file: table.secret_id_file, mount: table.mount }
+    }
+}
+
+impl From<Token> for VaultAuth {
+    fn from(table: Token) -> Self {
+        VaultAuth::Token { token_file: table.token_file }
     }
 }

@@ -9,26 +9,9 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer};
 
-/// A text that is no value of its type: what it should look like, in one clause.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BadValue(pub String);
-
-fn bad<T>(message: impl Into<String>) -> Result<T, BadValue> {
-    Err(BadValue(message.into()))
-}
-
-/// Deserialises a type from its text form, so that config and flags share one parser.
-macro_rules! from_text {
-    ($type:ty) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
-            }
-        }
-    };
-}
+use super::fault::complain;
+pub use super::text::{BadValue, echo};
+use super::text::{bad, from_text};
 
 /// A length of time: `500ms`, `30s`, `5m`, `12h`, `45d`. Whole numbers, one unit, more than nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,32 +26,34 @@ impl Span {
     }
 }
 
+const SPAN_FORM: &str = "write a whole number and one of ms, s, m, h, d, such as \"30s\"";
+const TEN_YEARS: u64 = 3_650 * 86_400_000;
+
 impl FromStr for Span {
     type Err = BadValue;
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(split);
-        let millis_per_unit: u64 = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => {
-                return bad(format!(
-                    "`{text}` is no duration: write a whole number and one of ms, s, m, h, d, such as \"30s\""
-                ));
-            }
+        let (number, unit) = split_number(text);
+        let millis_per_unit: Option<u64> = match unit {
+            "ms" => Some(1),
+            "s" => Some(1_000),
+            "m" => Some(60_000),
+            "h" => Some(3_600_000),
+            "d" => Some(86_400_000),
+            _ => None,
         };
-        match number.parse::<u64>().ok().and_then(|n| n.checked_mul(millis_per_unit)) {
-            Some(0) => bad(format!("`{text}` is no time at all: a duration must be more than zero")),
-            Some(millis) if millis <= 3_650 * 86_400_000 => Ok(Span(Duration::from_millis(millis))),
-            Some(_) => bad(format!("`{text}` is longer than ten years")),
-            None => {
-                bad(format!("`{text}` is no duration: write a whole number and one of ms, s, m, h, d, such as \"30s\""))
-            }
+        let Some(scale) = millis_per_unit.filter(|_| !number.is_empty()) else {
+            return bad(format!("`{}` is no duration", echo(text)), SPAN_FORM);
+        };
+        match number.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)) {
+            Some(0) => bad(format!("`{}` is no time at all", echo(text)), "a duration is more than zero"),
+            Some(millis) if millis <= TEN_YEARS => Ok(Span(Duration::from_millis(millis))),
+            _ => bad(format!("`{}` is longer than ten years", echo(text)), SPAN_FORM),
         }
     }
+}
+
+fn split_number(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
 
 impl fmt::Display for Span {
@@ -82,7 +67,7 @@ impl fmt::Display for Span {
         write!(f, "{millis}ms")
     }
 }
-from_text!(Span);
+from_text!(Span, "a text such as \"30s\"");
 
 /// A number of bytes or of things: `1024`, `64KiB`, `512MiB`, `2GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,21 +82,25 @@ impl Size {
     }
 }
 
+const SIZE_FORM: &str = "write a whole number, or one with KiB, MiB or GiB, such as \"512MiB\"";
+
 impl FromStr for Size {
     type Err = BadValue;
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(split);
-        let scale: u64 = match unit {
-            "" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            _ => return bad(format!("`{text}` is no size: write a whole number, or one with KiB, MiB or GiB")),
+        let (number, unit) = split_number(text);
+        let scale: Option<u64> = match unit {
+            "" => Some(1),
+            "KiB" => Some(1 << 10),
+            "MiB" => Some(1 << 20),
+            "GiB" => Some(1 << 30),
+            _ => None,
+        };
+        let Some(scale) = scale.filter(|_| !number.is_empty()) else {
+            return bad(format!("`{}` is no size", echo(text)), SIZE_FORM);
         };
         match number.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)) {
             Some(count) => Ok(Size(count)),
-            None => bad(format!("`{text}` is no size: write a whole number, or one with KiB, MiB or GiB")),
+            None => bad(format!("`{}` is larger than any size", echo(text)), SIZE_FORM),
         }
     }
 }
@@ -125,13 +114,14 @@ impl<'de> Deserialize<'de> for Size {
                 f.write_str("a whole number, or a text such as \"512MiB\"")
             }
             fn visit_i64<E: de::Error>(self, n: i64) -> Result<Size, E> {
-                u64::try_from(n).map(Size).map_err(|_| E::custom(format!("`{n}` is no size: it is less than zero")))
+                let bad = || BadValue { what: format!("`{n}` is no size"), hint: "a size is zero or more".to_owned() };
+                u64::try_from(n).map(Size).map_err(|_| complain(&bad()))
             }
             fn visit_u64<E: de::Error>(self, n: u64) -> Result<Size, E> {
                 Ok(Size(n))
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
-                text.parse().map_err(E::custom)
+                text.parse().map_err(|bad| complain(&bad))
             }
         }
         deserializer.deserialize_any(Visitor)
@@ -142,14 +132,16 @@ impl<'de> Deserialize<'de> for Size {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Port(u16);
 
+const PORT_FORM: &str = "ports are whole numbers from 1 to 65535, such as 443";
+
 impl Port {
     pub fn get(self) -> u16 {
         self.0
     }
-    fn from_number(n: i128) -> Result<Self, BadValue> {
+    fn from_number(n: i64) -> Result<Self, BadValue> {
         match u16::try_from(n) {
             Ok(port) if port > 0 => Ok(Port(port)),
-            _ => bad(format!("`{n}` is no port: ports are 1 to 65535")),
+            _ => bad(format!("`{n}` is no port"), PORT_FORM),
         }
     }
 }
@@ -159,15 +151,27 @@ impl FromStr for Port {
     fn from_str(text: &str) -> Result<Self, BadValue> {
         match text.parse::<u32>() {
             Ok(n) => Port::from_number(n.into()),
-            Err(_) => bad(format!("`{text}` is no port: ports are 1 to 65535")),
+            Err(_) => bad(format!("`{}` is no port", echo(text)), PORT_FORM),
         }
     }
 }
 
 impl<'de> Deserialize<'de> for Port {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let n = i64::deserialize(deserializer)?;
-        Port::from_number(n.into()).map_err(de::Error::custom)
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Port;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a port number such as 443")
+            }
+            fn visit_i64<E: de::Error>(self, n: i64) -> Result<Port, E> {
+                Port::from_number(n).map_err(|bad| complain(&bad))
+            }
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Port, E> {
+                self.visit_i64(i64::try_from(n).unwrap_or(i64::MAX))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
     }
 }
 
@@ -190,19 +194,26 @@ impl AbsPath {
 impl FromStr for AbsPath {
     type Err = BadValue;
     fn from_str(text: &str) -> Result<Self, BadValue> {
+        let shown = echo(text);
         if !text.starts_with('/') {
-            return bad(format!("`{text}` is a relative path: write it from the root, such as \"/app\""));
+            return bad(format!("`{shown}` is a relative path"), "write it from the root, such as \"/app\"");
         }
         if text.split('/').any(|part| part == ".." || part == ".") {
-            return bad(format!("`{text}` has a `.` or `..` in it: write the path it means"));
+            return bad(format!("`{shown}` has a `.` or `..` in it"), "write the path that it means");
         }
         if text.contains('\0') {
-            return bad("a path cannot contain a NUL byte");
+            return bad(format!("`{shown}` has a NUL byte in it"), "no path can contain one");
         }
         Ok(AbsPath(PathBuf::from(text)))
     }
 }
-from_text!(AbsPath);
+
+impl fmt::Display for AbsPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+from_text!(AbsPath, "an absolute path such as \"/app\"");
 
 /// The name of a secret in the bundle: a letter or `_`, then letters, digits, `_`; at most 64.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -230,7 +241,10 @@ fn identifier(text: &str, what: &str) -> Result<String, BadValue> {
     if starts_well && text.len() <= 64 && chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Ok(text.to_owned());
     }
-    bad(format!("`{text}` is no {what}: letters, digits and `_`, not starting with a digit, at most 64"))
+    bad(
+        format!("`{}` is no {what}", echo(text)),
+        "use letters, digits and `_`, at most 64, and no digit in front, such as `api_key`",
+    )
 }
 
 impl FromStr for SecretName {
@@ -239,7 +253,7 @@ impl FromStr for SecretName {
         identifier(text, "secret name").map(SecretName)
     }
 }
-from_text!(SecretName);
+from_text!(SecretName, "the name of a secret, such as \"api_key\"");
 
 impl FromStr for EnvName {
     type Err = BadValue;
@@ -247,7 +261,7 @@ impl FromStr for EnvName {
         identifier(text, "variable name").map(EnvName)
     }
 }
-from_text!(EnvName);
+from_text!(EnvName, "the name of a variable, such as \"API_KEY\"");
 
 impl fmt::Display for SecretName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -275,11 +289,14 @@ pub enum Id {
     Name(String),
 }
 
+const USER_FORM: &str =
+    "write a name or a number, with a group after a colon where one is meant, such as \"65532:65532\"";
+
 impl FromStr for Id {
     type Err = BadValue;
     fn from_str(text: &str) -> Result<Self, BadValue> {
         if text.is_empty() || text.contains(['\0', '\n', ':']) {
-            return bad(format!("`{text}` is no user or group: write a name or a number"));
+            return bad(format!("`{}` is no user or group", echo(text)), USER_FORM);
         }
         if !text.bytes().all(|b| b.is_ascii_digit()) {
             return Ok(Id::Name(text.to_owned()));
@@ -287,7 +304,7 @@ impl FromStr for Id {
         // (uid_t)-1 means "unchanged" to setresuid(2).
         match text.parse::<u32>() {
             Ok(n) if n != u32::MAX => Ok(Id::Number(n)),
-            _ => bad(format!("`{text}` is no id: ids are 0 to 4294967294")),
+            _ => bad(format!("`{}` is no id", echo(text)), "ids are 0 to 4294967294"),
         }
     }
 }
@@ -302,5 +319,25 @@ impl FromStr for UserSpec {
         Ok(UserSpec { user, group })
     }
 }
-from_text!(UserSpec);
-from_text!(Id);
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Id::Number(n) => n.fmt(f),
+            Id::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for UserSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.user.fmt(f)?;
+        self.group.as_ref().map_or(Ok(()), |group| write!(f, ":{group}"))
+    }
+}
+
+from_text!(UserSpec, "a text, such as \"65532:65532\"");
+from_text!(Id, "a text, such as \"65532\"");
+
+#[cfg(test)]
+mod tests;

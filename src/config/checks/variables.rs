@@ -1,0 +1,138 @@
+//! The workload's variables: each has one origin, none is ours, and none that makes programs load code is handed on unseen.
+
+use std::collections::BTreeMap;
+
+use super::Check;
+use crate::config::Config;
+use crate::config::fault::{Fault, Step, place};
+use crate::config::values::EnvName;
+
+/// Set by portcullis itself or by its contract with a service manager.
+const OURS: [&str; 2] = ["PORTCULLIS_", "LISTEN_"];
+
+/// Variables by which a loader, an interpreter or a shell runs code, or tells secrets, before the program's first line. To
+/// hand on the ones that the container happens to have would let whoever sets them into the cage with the credentials.
+const INJECTING: [&str; 47] = [
+    "BASHOPTS",
+    "BASH_ENV",
+    "CLASSPATH",
+    "CORECLR_ENABLE_PROFILING",
+    "CORECLR_PROFILER",
+    "CORECLR_PROFILER_PATH",
+    "DOTNET_STARTUP_HOOKS",
+    "ENV",
+    "GCONV_PATH",
+    "GETCONF_DIR",
+    "GLIBC_TUNABLES",
+    "HOSTALIASES",
+    "IFS",
+    "JAVA_OPTIONS",
+    "JAVA_TOOL_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "LOCPATH",
+    "LUA_CPATH",
+    "LUA_INIT",
+    "LUA_PATH",
+    "NLSPATH",
+    "NODE_EXTRA_CA_CERTS",
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "OPENSSL_CONF",
+    "OPENSSL_ENGINES",
+    "OPENSSL_MODULES",
+    "PERL5DB",
+    "PERL5LIB",
+    "PERL5OPT",
+    "PERLLIB",
+    "PHPRC",
+    "PHP_INI_SCAN_DIR",
+    "PROMPT_COMMAND",
+    "PS4",
+    "PYTHONBREAKPOINT",
+    "PYTHONEXECUTABLE",
+    "PYTHONHOME",
+    "PYTHONINSPECT",
+    "PYTHONPATH",
+    "PYTHONPLATLIBDIR",
+    "PYTHONSTARTUP",
+    "PYTHONUSERBASE",
+    "RUBYLIB",
+    "RUBYOPT",
+    "SHELLOPTS",
+    "SSLKEYLOGFILE",
+];
+
+/// The rest of the family: `_JAVA_OPTIONS`, and whatever the dynamic loader reads.
+fn injects(name: &str) -> bool {
+    INJECTING.contains(&name) || name == "_JAVA_OPTIONS" || name.starts_with("LD_")
+}
+
+struct Variable<'a> {
+    name: &'a EnvName,
+    /// The key that brings it, as a person writes it.
+    key: &'static str,
+    path: Vec<Step>,
+}
+
+pub fn check(config: &Config) -> Check {
+    let mut seen: BTreeMap<&EnvName, &'static str> = BTreeMap::new();
+    for variable in variables(config) {
+        not_ours(&variable)?;
+        if let Some(other) = seen.insert(variable.name, variable.key) {
+            return Err(twice(&variable, other));
+        }
+        if variable.key != "env.set" && injects(variable.name.as_str()) {
+            return Err(injected(&variable));
+        }
+    }
+    Ok(())
+}
+
+fn variables(config: &Config) -> Vec<Variable<'_>> {
+    let mut all = Vec::new();
+    let mut push = |name, key, path: &[Step]| all.push(Variable { name, key, path: path.to_vec() });
+    for name in config.workload.env.set.keys() {
+        push(name, "env.set", &place!["workload", "env", "set", name.as_str()]);
+    }
+    for (index, name) in config.workload.env.pass.iter().enumerate() {
+        push(name, "env.pass", &place!["workload", "env", "pass", index]);
+    }
+    for (index, name) in config.deliver.env.iter().enumerate() {
+        push(name, "deliver.env", &place!["deliver", "env", index]);
+    }
+    for (index, file) in config.deliver.file.iter().enumerate() {
+        push(&file.var, "deliver.file", &place!["deliver", "file", index, "var"]);
+    }
+    all
+}
+
+fn not_ours(variable: &Variable<'_>) -> Check {
+    let name = variable.name.as_str();
+    match OURS.iter().find(|prefix| name.starts_with(**prefix)) {
+        Some(prefix) => Err(Fault::said(
+            variable.path.clone(),
+            format!("`{name}` in {} is reserved: portcullis itself sets {prefix}* variables", variable.key),
+            "give it another name",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn twice(variable: &Variable<'_>, other: &str) -> Fault {
+    let (name, key) = (variable.name, variable.key);
+    let what = if key == other {
+        format!("`{name}` is twice in {key}")
+    } else {
+        format!("`{name}` is both in {other} and in {key}")
+    };
+    Fault::said(variable.path.clone(), what, "a variable has one value: keep one of the two")
+}
+
+fn injected(variable: &Variable<'_>) -> Fault {
+    let (name, key) = (variable.name, variable.key);
+    let hint = match key {
+        "env.pass" => format!("if the program needs it, write its value on purpose: env.set = {{ {name} = \"...\" }}"),
+        _ => "give it another name".to_owned(),
+    };
+    Fault::said(variable.path.clone(), format!("`{name}` in {key} can make the program load other code"), hint)
+}
