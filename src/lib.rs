@@ -26,4 +26,5 @@
 
 pub mod config;
 pub mod refusal;
+pub mod seal;
 pub mod secret;
