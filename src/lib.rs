@@ -29,6 +29,7 @@ pub mod config;
 pub mod console;
 pub mod host;
 pub mod refusal;
+pub mod seal;
 pub mod secret;
 pub mod sys;
 pub mod wire;
