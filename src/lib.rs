@@ -25,5 +25,6 @@
 #![deny(unsafe_code)]
 
 pub mod config;
+pub mod fetch;
 pub mod refusal;
 pub mod secret;
