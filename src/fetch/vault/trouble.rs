@@ -89,8 +89,9 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Trouble> {
         return Some(of_tls(tls));
     }
     let io = cause.downcast_ref::<io::Error>()?;
-    if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return Some(of_tls(tls));
+    // An io::Error's source is that of what it wraps, so what it wraps is looked at here; it may wrap its own kind.
+    if let Some(trouble) = io.get_ref().and_then(|inner| known(inner)) {
+        return Some(trouble);
     }
     match io.kind() {
         io::ErrorKind::ConnectionRefused => Some(Trouble::Refused),
