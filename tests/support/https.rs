@@ -69,15 +69,22 @@ impl Https {
             }
         }
         let mut body = Vec::new();
-        while chunked {
-            length = usize::from_str_radix(&self.line()?, 16).expect("a chunk's length");
-            self.stream.by_ref().take(length as u64).read_to_end(&mut body)?;
-            self.line()?;
-            if length == 0 {
-                return Ok((status, body));
-            }
+        if chunked {
+            self.chunks(&mut body)?;
+            return Ok((status, body));
         }
         self.stream.by_ref().take(length as u64).read_to_end(&mut body)?;
         Ok((status, body))
+    }
+
+    fn chunks(&mut self, body: &mut Vec<u8>) -> std::io::Result<()> {
+        loop {
+            let length = u64::from_str_radix(&self.line()?, 16).expect("a chunk's length");
+            self.stream.by_ref().take(length).read_to_end(body)?;
+            self.line()?;
+            if length == 0 {
+                return Ok(());
+            }
+        }
     }
 }

@@ -112,7 +112,7 @@ pub fn revoked(reply: &Reply) -> Result<(), Trouble> {
 fn accept(reply: &Reply) -> Result<(), Trouble> {
     match (reply.status, reply.json) {
         (200, true) => Ok(()),
-        (200, false) => Err(Trouble::NotJson),
+        (200..=299, _) => Err(Trouble::NotJson),
         (status, _) => Err(Trouble::Status(status, said(reply))),
     }
 }

@@ -169,7 +169,7 @@ fn of_status(status: u16, said: Said, peer: &Peer, step: &Step) -> Refusal {
         (_, Said::Uninitialised) => {
             down(format!("vault at {address} is not initialised"), "set it up: `vault operator init`")
         }
-        (301..=308, _) => down(
+        (300..=399, _) => down(
             format!("vault at {address} redirects ({status}), and a redirect is not followed"),
             "set [vault] address to the active node, which `vault status` names as HA Cluster or Active Node Address",
         ),
