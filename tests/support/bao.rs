@@ -1,0 +1,224 @@
+//! A real OpenBao server on loopback: TLS 1.3 and TLS 1.2 listeners, KV mounts of both kinds, AppRole, an audit log.
+//!
+//! The binary is `$PORTCULLIS_TEST_BAO`, else `tests/.cache/bin/bao`. The server dies with the test process.
+
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::ca::Ca;
+use super::https::Https;
+
+pub struct Bao {
+    pub ca: Ca,
+    /// TLS 1.3 alone.
+    pub address: String,
+    /// TLS 1.2 alone.
+    pub address_tls12: String,
+    /// Empty while it is sealed.
+    pub root_token: String,
+    dir: PathBuf,
+    child: Child,
+}
+
+/// An identity made by [`Bao::role`].
+pub struct Role {
+    pub name: String,
+    pub role_id: String,
+    pub secret_id: String,
+}
+
+/// Where the binary is, if it is.
+pub fn binary() -> Option<PathBuf> {
+    let cached = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/.cache/bin/bao");
+    let path = std::env::var_os("PORTCULLIS_TEST_BAO").map(PathBuf::from).unwrap_or(cached);
+    path.is_file().then_some(path)
+}
+
+impl Bao {
+    /// One server for all tests of a binary: unsealed, with mounts `secret` and `teams/kv` (KV 2) and `old` (KV 1).
+    pub fn shared() -> Option<&'static Bao> {
+        static SHARED: OnceLock<Option<Bao>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| {
+            binary().map(|binary| {
+                let mut bao = Bao::start(binary);
+                bao.set_up();
+                bao
+            })
+        });
+        if shared.is_none() {
+            super::skip("no bao at $PORTCULLIS_TEST_BAO or tests/.cache/bin/bao");
+        }
+        shared.as_ref()
+    }
+
+    /// A server of one's own that was initialised and never unsealed.
+    pub fn sealed() -> Option<Bao> {
+        let bao = Bao::start(binary()?);
+        bao.call("PUT", "sys/init", json!({"secret_shares": 1, "secret_threshold": 1}));
+        Some(bao)
+    }
+
+    /// A server of one's own that was never initialised.
+    pub fn uninitialised() -> Option<Bao> {
+        Some(Bao::start(binary()?))
+    }
+
+    fn start(binary: PathBuf) -> Bao {
+        let dir = super::scratch("bao");
+        let ca = Ca::new(&dir);
+        let issued = ca.issue("server");
+        let ports: Vec<u16> = free_ports(2);
+        let listener = |port: u16, min: &str, max: &str| {
+            format!(
+                "listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n tls_cert_file = {:?}\n tls_key_file = {:?}\n tls_min_version = \"{min}\"\n tls_max_version = \"{max}\"\n}}\n",
+                issued.cert, issued.key
+            )
+        };
+        let config = format!(
+            "storage \"inmem\" {{}}\ndisable_mlock = true\nlog_level = \"warn\"\napi_addr = \"https://127.0.0.1:{}\"\n{}{}audit \"file\" \"requests\" {{ options {{ file_path = {:?} hmac_accessor = \"false\" }} }}\n",
+            ports[0],
+            listener(ports[0], "tls13", "tls13"),
+            listener(ports[1], "tls12", "tls12"),
+            dir.join("audit.log"),
+        );
+        std::fs::write(dir.join("bao.hcl"), config).expect("bao.hcl");
+        let child = spawn(binary, dir.clone());
+        let [address, address_tls12] = [ports[0], ports[1]].map(|port| format!("https://localhost:{port}"));
+        let bao = Bao { ca, address, address_tls12, root_token: String::new(), dir, child };
+        bao.wait_until("it answers", || bao.try_call("GET", "sys/seal-status", Value::Null).is_ok());
+        bao
+    }
+
+    fn set_up(&mut self) {
+        let init = self.call("PUT", "sys/init", json!({"secret_shares": 1, "secret_threshold": 1}));
+        self.root_token = init["root_token"].as_str().expect("a root token").to_owned();
+        self.call("PUT", "sys/unseal", json!({"key": init["keys"][0]}));
+        self.call("POST", "sys/mounts/secret", json!({"type": "kv", "options": {"version": "2"}}));
+        self.call("POST", "sys/mounts/teams/kv", json!({"type": "kv", "options": {"version": "2"}}));
+        self.call("POST", "sys/mounts/old", json!({"type": "kv", "options": {"version": "1"}}));
+        self.call("POST", "sys/auth/approle", json!({"type": "approle"}));
+        // A fresh KV 2 mount upgrades itself for a moment and answers 400 meanwhile.
+        for mount in ["secret", "teams/kv"] {
+            let put = || self.try_call("POST", &format!("{mount}/data/ready"), json!({"data": {"ready": "yes"}}));
+            self.wait_until("the KV mount is upgraded", || put().is_ok_and(|(status, _)| status == 200));
+        }
+    }
+
+    /// An API call that must succeed, by the root token.
+    pub fn call(&self, method: &str, path: &str, body: Value) -> Value {
+        let (status, answer) = self.try_call(method, path, body).expect(path);
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    pub fn try_call(&self, method: &str, path: &str, body: Value) -> std::io::Result<(u16, Value)> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        Https::connect(&self.address, &self.ca.pem)?.call(method, path, &self.root_token, &body)
+    }
+
+    /// Writes a new version below a KV 2 mount.
+    pub fn put(&self, mount: &str, path: &str, data: Value) {
+        self.call("POST", &format!("{mount}/data/{path}"), json!({"data": data}));
+    }
+
+    /// A role whose tokens may read what `paths` names, as policies name it.
+    pub fn role(&self, paths: &[&str]) -> Role {
+        self.role_with(paths, json!({}))
+    }
+
+    pub fn role_with(&self, paths: &[&str], mut settings: Value) -> Role {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("role{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        // An empty policy is refused, so that one without paths names a path that is nowhere.
+        let paths = if paths.is_empty() { &["nothing"] } else { paths };
+        let policy: String =
+            paths.iter().map(|path| format!("path \"{path}\" {{ capabilities = [\"read\"] }}\n")).collect();
+        self.call("PUT", &format!("sys/policies/acl/{name}"), json!({"policy": policy}));
+        settings["token_policies"] = json!(name);
+        self.call("POST", &format!("auth/approle/role/{name}"), settings);
+        let text = |answer: Value, key: &str| answer["data"][key].as_str().expect(key).to_owned();
+        let role_id = text(self.call("GET", &format!("auth/approle/role/{name}/role-id"), Value::Null), "role_id");
+        let secret_id = text(self.call("POST", &format!("auth/approle/role/{name}/secret-id"), json!({})), "secret_id");
+        Role { name, role_id, secret_id }
+    }
+
+    /// The audit log's entries, oldest first.
+    pub fn audit(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.dir.join("audit.log")).expect("the audit log");
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// How many requests for a path the server saw.
+    pub fn requests(&self, path: &str) -> usize {
+        self.audit().iter().filter(|entry| entry["type"] == "request" && entry["request"]["path"] == path).count()
+    }
+
+    /// The accessors of tokens that a role's logins gave.
+    pub fn accessors_of(&self, role: &Role) -> Vec<String> {
+        self.audit()
+            .iter()
+            .filter(|entry| entry["type"] == "response" && entry["request"]["path"] == "auth/approle/login")
+            .filter(|entry| entry["response"]["auth"]["metadata"]["role_name"] == role.name.as_str())
+            .filter_map(|entry| entry["response"]["auth"]["accessor"].as_str().map(str::to_owned))
+            .collect()
+    }
+
+    /// Whether a token still lives.
+    pub fn lives(&self, accessor: &str) -> bool {
+        let body = json!({"accessor": accessor});
+        self.try_call("POST", "auth/token/lookup-accessor", body).expect("lookup").0 == 200
+    }
+
+    fn wait_until(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !done() {
+            let log = || std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+            assert!(start.elapsed() < Duration::from_secs(30), "bao: not so in 30 s: {what}\n{}", log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Bao {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        std::fs::remove_dir_all(&self.dir).ok();
+    }
+}
+
+/// The death signal follows the thread that forks, and test threads end: so this one never does.
+fn spawn(binary: PathBuf, dir: PathBuf) -> Child {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        let log = std::fs::File::create(dir.join("log")).expect("a log");
+        let mut command = Command::new(binary);
+        command.arg("server").arg("-config").arg(dir.join("bao.hcl"));
+        command.env_clear().stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log);
+        // SAFETY: prctl is async-signal-safe and touches nothing that the parent's memory holds.
+        unsafe {
+            command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
+        send.send(command.spawn().expect("bao starts")).expect("the test waits");
+        loop {
+            std::thread::park();
+        }
+    });
+    receive.recv().expect("bao starts")
+}
+
+fn free_ports(count: usize) -> Vec<u16> {
+    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+    held.iter().map(|listener| listener.local_addr().expect("an address").port()).collect()
+}
