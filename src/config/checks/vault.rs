@@ -186,3 +186,6 @@ fn reference(vault: &Vault, name: &SecretName, secret: &Secret) -> Check {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
