@@ -5,10 +5,10 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use age::x25519;
 
+use super::now;
 use crate::refusal::{Exit, Refusal, escape};
 use crate::seal::document::{Document, Format};
 use crate::seal::file::Locked;
@@ -333,10 +333,6 @@ fn age_text(seconds: i64) -> String {
         3_600..86_400 => format!("{}h", seconds / 3_600),
         _ => format!("{}d", seconds / 86_400),
     }
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
 /// A line for the person at the terminal; standard output is for what a script reads.
