@@ -5,8 +5,8 @@
 use std::time::Instant;
 
 use crate::cli::args::StartArgs;
-use crate::config;
 use crate::config::model::Mode;
+use crate::config::{self, Request};
 use crate::console::Console;
 use crate::launch::{Started, launcher};
 use crate::plan::{self, Host, Plan};
@@ -30,7 +30,10 @@ pub fn run(args: StartArgs, started: &Started, begun: Instant) -> Result<u8, (Re
 /// Config and host to plan: nothing has been done yet.
 pub fn decide(args: StartArgs, started: &Started) -> Result<(Plan, Console), Refusal> {
     let host = Host::survey()?;
-    let loaded = config::load(&args.into_request(started, host.process.uid == 0))?;
+    let (file, flags) = args.into_parts();
+    let as_root = host.process.uid == 0;
+    let request = Request { file, flags, environment: started.env.clone(), cwd: started.workdir.clone(), as_root };
+    let loaded = config::load(&request)?;
     let console = Console::new(loaded.config.log_format);
     Ok((plan::decide(&loaded, &host, started)?, console))
 }

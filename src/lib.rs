@@ -33,6 +33,7 @@ pub mod fetch;
 pub mod host;
 pub mod init;
 pub mod launch;
+pub mod log;
 pub mod plan;
 pub mod refusal;
 pub mod seal;
@@ -40,3 +41,13 @@ pub mod secret;
 pub mod supervise;
 pub mod sys;
 pub mod wire;
+
+/// A panic is a bug: it ends the process as a refusal, by its place alone. The message could hold anything.
+pub fn internal_errors_are_refusals() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+        let refusal = refusal::Refusal::internal(format!("internal error{place}"));
+        eprintln!("{refusal}");
+        sys::process::exit_now(refusal.exit.code());
+    }));
+}

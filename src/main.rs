@@ -1,1 +1,32 @@
-fn main() {}
+//! Picks the role: the fetcher by its name, everybody else by the command line.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use portcullis::launch::sanitise;
+use portcullis::refusal::{Exit, Refusal};
+
+fn main() -> ExitCode {
+    let begun = Instant::now();
+    portcullis::internal_errors_are_refusals();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.first().is_some_and(|name| name == portcullis::wire::ROLE_FETCHER) {
+        portcullis::log::start();
+        portcullis::fetch::main();
+    }
+    let code = match sanitise::sanitise() {
+        Ok(started) => {
+            portcullis::log::start();
+            portcullis::cli::run(arguments, &started, begun)
+        }
+        Err(refusal) => refuse(&refusal),
+    };
+    ExitCode::from(code)
+}
+
+fn refuse(refusal: &Refusal) -> u8 {
+    eprintln!("{refusal}");
+    debug_assert_ne!(refusal.exit, Exit::Usage);
+    refusal.exit.code()
+}

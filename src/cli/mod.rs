@@ -5,4 +5,114 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod check;
+pub mod scaffold;
+pub mod seal;
 pub mod usage;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::console::Console;
+use crate::launch::Started;
+use crate::refusal::{Exit, Refusal};
+use crate::{config, init};
+use args::StartArgs;
+use usage::Outcome;
+
+/// The gate in front of a program that holds dangerous credentials.
+///
+/// Fetches the secrets into memory, builds and verifies the cage, hands the credentials over a pipe and executes the
+/// program. If any step falls short it starts nothing and says why.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the program in its cage, with its credentials; what an ENTRYPOINT calls
+    Run(Box<StartArgs>),
+    /// Show the whole plan, resolved against this host, and build its cage once; starts nothing
+    Check(Box<check::CheckArgs>),
+    /// Make and change a sealed secrets file; no plaintext ever reaches the disk
+    #[command(subcommand)]
+    Seal(seal::SealCommand),
+    /// Scaffold a key, a sealed file, a config and a sample bot that runs at once
+    Init {
+        /// A directory that does not exist yet, or is empty
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Print the JSON Schema of the config
+    Schema,
+    /// Print a completion script
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page
+    Man,
+}
+
+/// Runs one command line and returns the exit code; every refusal is printed here.
+pub fn run(arguments: Vec<OsString>, started: &Started, begun: Instant) -> u8 {
+    let plain = Console::new(config::model::LogFormat::Text);
+    let cli = match Cli::try_parse_from(arguments).map_err(Outcome::from) {
+        Ok(cli) => cli,
+        Err(Outcome::Help(text)) => return print(&plain, &text),
+        Err(Outcome::Refused(refusal)) => return refuse(&plain, &refusal),
+    };
+    if let Command::Run(args) = cli.command {
+        return init::run(*args, started, begun).unwrap_or_else(|(refusal, console)| refuse(&console, &refusal));
+    }
+    if let Command::Check(args) = cli.command {
+        return check::run(*args, started, begun).map_or_else(|refusal| refuse(&plain, &refusal), |text| print(&plain, &text));
+    }
+    match started.relax().and_then(|()| other(cli.command)) {
+        Ok(text) => print(&plain, &text),
+        Err(refusal) => refuse(&plain, &refusal),
+    }
+}
+
+/// The commands that need nothing of a start.
+fn other(command: Command) -> Result<String, Refusal> {
+    match command {
+        Command::Seal(command) => seal::run(command).map(|()| String::new()),
+        Command::Init { dir } => scaffold::run(&dir).map(|()| String::new()),
+        Command::Schema => Ok(config::schema::SCHEMA.to_owned()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut script);
+            Ok(String::from_utf8_lossy(&script).into_owned())
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .map_err(|error| Refusal::internal(format!("the manual page: {error}")))?;
+            Ok(String::from_utf8_lossy(&page).into_owned())
+        }
+        Command::Run(_) | Command::Check(_) => Err(Refusal::internal("a start took the way of other commands")),
+    }
+}
+
+fn refuse(console: &Console, refusal: &Refusal) -> u8 {
+    console.refused(refusal);
+    refusal.exit.code()
+}
+
+/// Standard output may be a closed pipe (`| head`): that ends the output and is no failure; a full disk is one.
+fn print(console: &Console, text: &str) -> u8 {
+    match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
+        Ok(()) => 0,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        Err(error) => refuse(
+            console,
+            &Refusal::new(Exit::Internal, format!("standard output cannot be written: {error}"), "free space, or redirect it elsewhere"),
+        ),
+    }
+}

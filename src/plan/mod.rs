@@ -15,9 +15,9 @@ mod show;
 
 pub use model::{
     Cage, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, Ids, Image, Key, LandlockPlan, Launch, Plan,
-    SecretPlan, StorePlan, SyscallPlan,
+    LoginPlan, SecretPlan, StorePlan, SyscallPlan,
 };
-pub use show::{summary, text};
+pub use show::{json, summary, text};
 
 use crate::config::Loaded;
 use crate::config::model::{Mode, Optional};

@@ -15,6 +15,8 @@ const NONCE: usize = 16;
 pub struct Header {
     /// The stanzas' types, in order, each once.
     kinds: Vec<String>,
+    /// Stanzas, without grease.
+    recipients: usize,
     /// log2 of scrypt's N, for a file with a passphrase.
     work_factor: Option<u32>,
 }
@@ -26,6 +28,11 @@ impl Header {
 
     pub fn has_x25519(&self) -> bool {
         self.kinds.iter().any(|kind| kind == "X25519")
+    }
+
+    /// How many recipients can open the file; who they are, a header does not say.
+    pub fn recipients(&self) -> usize {
+        self.recipients
     }
 
     /// `None` where it cannot be read, which age refuses.
@@ -72,7 +79,7 @@ fn after_magic(file: &[u8]) -> Result<&[u8], OpenError> {
 }
 
 fn stanzas(lines: &[u8]) -> Header {
-    let mut header = Header { kinds: Vec::new(), work_factor: None };
+    let mut header = Header { kinds: Vec::new(), recipients: 0, work_factor: None };
     for line in lines.split(|b| *b == b'\n') {
         let Some(stanza) = line.strip_prefix(b"-> ") else { continue };
         let stanza = String::from_utf8_lossy(stanza);
@@ -81,6 +88,7 @@ fn stanzas(lines: &[u8]) -> Header {
         if kind == "scrypt" {
             header.work_factor = words.nth(1).and_then(|word| word.parse().ok());
         }
+        header.recipients += usize::from(!kind.ends_with("grease"));
         if !header.kinds.contains(&kind) {
             header.kinds.push(kind);
         }
@@ -103,7 +111,7 @@ mod tests {
     fn a_header_says_who_can_open_the_file_and_at_what_price() {
         let header = scan(FILE).unwrap();
         assert!(header.is_passphrase() && header.has_x25519());
-        assert_eq!(header.work_factor(), Some(18));
+        assert_eq!((header.work_factor(), header.recipients()), (Some(18), 3));
         assert_eq!(header.kinds(), "X25519, scrypt");
     }
 

@@ -3,6 +3,7 @@
 //! Exit codes: whatever is wrong with the sealed file itself, or with the key for it, is 77, the store said no or has no
 //! usable value. A path that leads nowhere, and a key file that is none, are 78: the config names them.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -59,12 +60,21 @@ pub fn is_armored(file: &[u8]) -> bool {
 
 /// Opens a file with a key.
 pub fn open(file: &[u8], key: &Key) -> Result<Document, OpenError> {
+    open_binary(&binary(file)?, key)
+}
+
+/// What a file says of itself without a key.
+pub fn header(file: &[u8]) -> Result<Header, OpenError> {
+    header::scan(&binary(file)?)
+}
+
+fn binary(file: &[u8]) -> Result<Cow<'_, [u8]>, OpenError> {
     if file.len() > MAX_ENCRYPTED {
         return Err(OpenError::TooLarge);
     }
     match is_armored(file) {
-        true => open_binary(&dearmor(file.trim_ascii_start())?, key),
-        false => open_binary(file, key),
+        true => dearmor(file.trim_ascii_start()).map(Cow::Owned),
+        false => Ok(Cow::Borrowed(file)),
     }
 }
 
