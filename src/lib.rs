@@ -26,10 +26,17 @@
 
 pub mod cli;
 pub mod config;
+pub mod confine;
 pub mod console;
+pub mod deliver;
+pub mod fetch;
 pub mod host;
+pub mod init;
+pub mod launch;
+pub mod plan;
 pub mod refusal;
 pub mod seal;
 pub mod secret;
+pub mod supervise;
 pub mod sys;
 pub mod wire;

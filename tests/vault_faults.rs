@@ -125,6 +125,16 @@ fn an_answer_without_end_is_not_read_to_its_end() {
         AWAY,
         "larger than 1 MiB",
     );
+    // What is announced alone is enough, and is not made room for.
+    refused_by(
+        |p, _| {
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", i64::MAX);
+            on(p, READ, vec![bytes(&head), Piece::Pause(Duration::from_secs(60))])
+        },
+        AWAY,
+        "larger than 1 MiB",
+    );
     // An error's body has the same bound, and so do headers.
     refused_by(|p, _| on(p, READ, json("404 Not Found", &" ".repeat(2 * MIB))), AWAY, "larger than 1 MiB");
     refused_by(

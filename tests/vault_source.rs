@@ -175,8 +175,10 @@ fn a_wrong_identity_is_refused() {
     says(&bad_mount, Exit::StoreSaidNo, "forbids the login at auth/nowhere", "vault auth list");
     let bad_token = Login::Token { token: SecretText::new("s.nobodys".into()) };
     says(&refused(store(bao, bad_token), "secret/ready", "ready"), Exit::StoreSaidNo, "is forbidden", "policy");
-    let unsendable = Login::Token { token: SecretText::new("s.line\nbreak".into()) };
-    says(&refused(store(bao, unsendable), "secret/ready", "ready"), Exit::Config, "no header can carry", "");
+    for (token, fault) in [("s.line\nbreak", "control"), ("", "is empty"), ("s.x\n", "white space")] {
+        let login = Login::Token { token: SecretText::new(token.into()) };
+        says(&refused(store(bao, login), "secret/ready", "ready"), Exit::Config, fault, "must hold the token alone");
+    }
 }
 
 #[test]
@@ -223,13 +225,13 @@ fn a_token_that_cannot_be_revoked_is_a_warning_and_a_batch_token_is_none() {
 }
 
 #[test]
-fn a_sealed_and_a_fresh_server_are_told_apart() {
+fn a_sealed_server_and_a_fresh_one_say_so() {
     if Bao::shared().is_none() {
         return;
     }
     for (bao, what, hint) in [
         (Bao::sealed().unwrap(), "is sealed", "vault operator unseal"),
-        (Bao::uninitialised().unwrap(), "", "vault operator"),
+        (Bao::uninitialised().unwrap(), "is sealed", "vault operator init"),
     ] {
         let login = Login::Token { token: SecretText::new("s.any".into()) };
         says(&refused(store(&bao, login), "secret/a", "k"), Exit::StoreUnavailable, what, hint);

@@ -16,7 +16,7 @@ use crate::config::model::{
 };
 use crate::config::parse_word;
 use crate::config::reference::Reference;
-use crate::config::values::{AbsPath, BadValue, EnvName, Id, Port, SecretName, Size, Span, UserSpec, echo};
+use crate::config::values::{AbsPath, BadValue, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
 
 /// The config and what overrides it. A single value replaces the file's; a named one (a secret, a variable, a limit, a
 /// file delivery) replaces the one of that name; a list is added to the file's list.
@@ -283,7 +283,7 @@ fn dns(word: &str) -> Result<Dns, BadValue> {
 
 fn split(text: &str) -> Result<(&str, &str), BadValue> {
     text.split_once('=').ok_or_else(|| BadValue {
-        what: format!("`{}` has no `=`", echo(text)),
+        what: "there is no `=` in it".to_owned(), // Not echoed: it may be the secret itself.
         hint: "write a name, `=` and a value".to_owned(),
     })
 }

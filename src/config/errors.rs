@@ -61,12 +61,12 @@ fn words(fault: &Fault) -> (String, String) {
     let name = || last_name(&fault.path);
     match &fault.kind {
         Kind::UnknownKey { key, known } => {
-            (format!("unknown key `{}` {}", echo(key), table(&fault.path)), suggest(key, known, "known here"))
+            (format!("unknown key `{}` {}", echo(key), table(&fault.path)), right_key(key, known))
         }
         Kind::UnknownWord { word, known } => {
-            (format!("`{}` cannot be \"{}\"", name(), echo(word)), suggest(word, known, "it can be"))
+            (format!("`{}` cannot be \"{}\"", name(), echo(word)), right_word(word, known))
         }
-        Kind::WrongType { got, expected } => wrong_type(&name(), got, expected),
+        Kind::WrongType { got, expected } => wrong_type(&fault.path, got, plain(expected)),
         Kind::WrongValue { got, expected } => {
             (format!("`{}` cannot be \"{}\"", name(), echo(got)), format!("it can be {}", plain(expected)))
         }
@@ -78,18 +78,19 @@ fn words(fault: &Fault) -> (String, String) {
     }
 }
 
-fn wrong_type(name: &str, got: &str, expected: &str) -> (String, String) {
-    let expected = plain(expected);
+fn wrong_type(path: &[Step], got: &str, expected: &str) -> (String, String) {
     let hint = match (got, expected) {
+        (_, "a table") => format!("write [{}] on a line of its own and its keys below it", keys(path)),
         (_, "true or false") => "write true or false without quotes".to_owned(),
         ("a text", wanted) if wanted.contains("number") => "write the number without quotes".to_owned(),
         ("a number" | "true" | "false" | "a date", wanted) if wanted.contains("text") => {
             "write it between quotes".to_owned()
         }
-        ("a text" | "a number", "a list") => "write it between brackets, such as [\"...\"]".to_owned(),
+        ("a text", "a list") => "write it between brackets, such as [\"one\", \"two\"]".to_owned(),
+        ("a number", "a list") => "write it between brackets, such as [443]".to_owned(),
         _ => format!("write {expected}"),
     };
-    (format!("`{name}` must be {expected}, not {got}"), hint)
+    (format!("`{}` must be {expected}, not {got}", last_name(path)), hint)
 }
 
 /// serde's own words for what it expects, in ours.
@@ -120,14 +121,7 @@ fn last_name(path: &[Step]) -> String {
 
 /// `in [deliver]`, `in [[deliver.file]]`, or `at the top level`.
 fn table(path: &[Step]) -> String {
-    let keys: Vec<String> = path
-        .iter()
-        .filter_map(|step| match step {
-            Step::Key(key) => Some(echo(key)),
-            Step::Index(_) => None,
-        })
-        .collect();
-    let name = keys.join(".");
+    let name = keys(path);
     match path.last() {
         None => "at the top level".to_owned(),
         Some(Step::Key(_)) => format!("in [{name}]"),
@@ -135,12 +129,41 @@ fn table(path: &[Step]) -> String {
     }
 }
 
-/// The nearest known name where one is near, else all of them.
-pub(super) fn suggest(word: &str, known: &[&str], otherwise: &str) -> String {
+fn keys(path: &[Step]) -> String {
+    let key = |step: &Step| match step {
+        Step::Key(key) => Some(echo(key)),
+        Step::Index(_) => None,
+    };
+    path.iter().filter_map(key).collect::<Vec<_>>().join(".")
+}
+
+/// The nearest key of this table, else the table that the key belongs in, else all keys of this one.
+fn right_key(key: &str, known: &[&str]) -> String {
+    if let Some(near) = nearest(key, known) {
+        return format!("did you mean `{near}`?");
+    }
+    match homes_of(key).as_slice() {
+        [] => format!("known here: {}", known.join(", ")),
+        homes => format!("`{key}` belongs in [{}]", homes.join("] or [")),
+    }
+}
+
+/// The tables that know this key, by the schema, which cannot drift from the types.
+fn homes_of(key: &str) -> Vec<String> {
+    let schema: serde_json::Value = serde_json::from_str(super::schema::SCHEMA).unwrap_or_default();
+    let has_it = |table: &&serde_json::Value| {
+        let definition = table["$ref"].as_str().and_then(|pointer| schema.pointer(pointer.trim_start_matches('#')));
+        definition.is_some_and(|definition| definition["properties"].get(key).is_some())
+    };
+    let tables = schema["properties"].as_object().into_iter().flatten();
+    tables.filter(|(_, table)| has_it(table)).map(|(name, _)| name.clone()).collect()
+}
+
+/// All words of a short list; of a longer one the nearest, if one is near.
+pub(super) fn right_word(word: &str, known: &[&str]) -> String {
     match nearest(word, known) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => "remove it".to_owned(),
-        None => format!("{otherwise}: {}", known.join(", ")),
+        Some(near) if known.len() > 3 => format!("did you mean `{near}`?"),
+        _ => format!("it can be: {}", known.join(", ")),
     }
 }
 
@@ -156,23 +179,36 @@ pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
         .map(|(_, name)| name)
 }
 
-/// The toml crate's syntax messages are short and good; the commonest get a hint of their own.
+/// How the toml crate starts its commonest complaints, and what a person should hear instead.
+const SYNTAX: [(&str, &str, &str); 10] = [
+    ("string values must be quoted", "a text without quotes", "write texts between quotes, such as \"30s\""),
+    ("invalid boolean", "neither true nor false", "write true or false in lower case, and texts between quotes"),
+    ("invalid basic string", "a text without its closing quote", "close it on the same line"),
+    ("invalid literal string", "a text without its closing quote", "close it on the same line"),
+    ("missing escaped value", "a `\\` that escapes nothing", "write `\\\\` for one, or use single quotes"),
+    ("unexpected key or value", "something stands after the value", "write one key and its value a line"),
+    ("key with no value", "a key without `=`", "write key = value"),
+    ("missing comma", "a list without its closing bracket, or a comma too few", "write lists as [\"one\", \"two\"]"),
+    ("unclosed array", "a list without its closing bracket", "write lists as [\"one\", \"two\"]"),
+    ("unclosed table", "a table without its closing bracket", "write [workload] on a line of its own"),
+];
+
 fn syntax(text: &str, message: &str, span: Range<usize>) -> (String, String) {
+    let there = text.get(span).unwrap_or("").trim();
     if message.starts_with("duplicate key") {
-        let key = echo(text.get(span).unwrap_or("").trim());
-        return (format!("`{key}` is given twice"), "keep one of the two".to_owned());
+        return (format!("`{}` is given twice", echo(there)), "keep one of the two".to_owned());
     }
-    if message.contains("string values must be quoted") {
-        return ("a text without quotes".to_owned(), "write texts between quotes, such as \"30s\"".to_owned());
+    match SYNTAX.iter().find(|(start, ..)| message.starts_with(start)) {
+        Some((start, ..)) if start.starts_with("string values") && there.is_empty() => {
+            ("no value after `=`".to_owned(), "write one, or remove the line".to_owned())
+        }
+        Some((_, what, hint)) => ((*what).to_owned(), (*hint).to_owned()),
+        None => {
+            let message: String = message.chars().take(160).collect();
+            (format!("not valid TOML: {message}"), "correct this line; https://toml.io shows how".to_owned())
+        }
     }
-    let hint = if message.contains("unclosed") || message.contains("missing") || message.contains("expected") {
-        "look at this line and at the end of the one before it"
-    } else {
-        "this place is not valid TOML: see https://toml.io"
-    };
-    (format!("not valid TOML: {}", echo_message(message)), hint.to_owned())
 }
 
-fn echo_message(message: &str) -> String {
-    crate::refusal::escape(&message.chars().take(160).collect::<String>())
-}
+#[cfg(test)]
+mod tests;

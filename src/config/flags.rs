@@ -286,3 +286,6 @@ pub(super) fn anchor(file: &mut String, cwd: &Path) -> Result<(), Refusal> {
 fn usage(what: impl Into<String>, hint: impl Into<String>) -> Refusal {
     Refusal::new(Exit::Usage, what, hint)
 }
+
+#[cfg(test)]
+mod tests;

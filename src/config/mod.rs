@@ -13,6 +13,7 @@ pub mod flags;
 pub mod load;
 pub mod model;
 pub mod reference;
+pub mod schema;
 mod shapes;
 mod text;
 mod tree;

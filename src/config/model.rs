@@ -11,6 +11,7 @@ use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec
 
 /// The whole config: `portcullis.toml`, or flags, or both.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// For everything before the workload's first instruction.
@@ -46,6 +47,7 @@ impl Default for Config {
 
 /// Whether init stays (and forwards signals, reaps, explains denials) or becomes the workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     #[default]
@@ -54,6 +56,7 @@ pub enum Mode {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     #[default]
@@ -63,6 +66,7 @@ pub enum LogFormat {
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Workload {
     /// Program and arguments; a bare name is looked up in PATH.
@@ -101,6 +105,7 @@ impl Default for Workload {
 
 /// The workload's environment: everything that is not named here is scrubbed.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Env {
     /// Handed on as found.
@@ -110,6 +115,7 @@ pub struct Env {
 
 /// How the workload is made undumpable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub enum Shield {
     #[default]
@@ -121,6 +127,7 @@ pub enum Shield {
 
 /// The rlimits that a config may set (getrlimit(2)); soft and hard alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Limit {
     As,
@@ -142,6 +149,7 @@ pub struct Secret {
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Deliver {
     /// JSON on the descriptor in `PORTCULLIS_CREDENTIALS_FD`.
@@ -161,6 +169,7 @@ impl Default for Deliver {
 
 /// A sealed memfd whose path, `/proc/self/fd/N`, stands in a variable.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FileDelivery {
     pub var: EnvName,
@@ -172,6 +181,7 @@ pub struct FileDelivery {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum FileFormat {
     Json,
@@ -182,6 +192,7 @@ pub enum FileFormat {
 
 /// How `age:` files are opened. Relative paths are resolved against the config's folder.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Age {
     /// A file of X25519 identities; `/etc/portcullis/age.key` if neither key is given.
@@ -192,6 +203,7 @@ pub struct Age {
 
 /// The Vault or OpenBao server, and how to log in.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Vault {
     /// `https://host[:port]`; `VAULT_ADDR` if not given.
@@ -208,6 +220,7 @@ pub struct Vault {
 
 /// How to log in; `method` is the key that tells which.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(tag = "method", rename_all = "lowercase", deny_unknown_fields))]
 pub enum VaultAuth {
     /// By role id and secret id.
     Approle {
@@ -215,6 +228,7 @@ pub enum VaultAuth {
         /// The secret id stands in this file, alone.
         secret_id_file: String,
         /// Where the method is mounted; `approle` if not given.
+        #[cfg_attr(test, schemars(default = "approle_mount"))]
         mount: String,
     },
     /// By a token that something else renews.
@@ -229,6 +243,7 @@ pub(super) fn approle_mount() -> String {
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// PEM bundle that alone is trusted; `VAULT_CACERT` if not given, else the system's bundle.
@@ -237,6 +252,7 @@ pub struct Tls {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum TlsVersion {
     #[serde(rename = "1.2")]
     V12,
@@ -246,6 +262,7 @@ pub enum TlsVersion {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MountKind {
     Kv1,
@@ -254,6 +271,7 @@ pub enum MountKind {
 
 /// The fetcher's own ids, when started as root.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Fetch {
     pub user: UserSpec,
@@ -267,6 +285,7 @@ impl Default for Fetch {
 
 /// The cage. Every path is absolute and must exist.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Confine {
     /// Files and directories to read, beside the system's own.
@@ -297,6 +316,7 @@ pub enum Dns {
 
 /// The closed list of protections that may be optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Optional {
     /// TCP ports (Landlock ABI 4, Linux 6.7).
@@ -309,6 +329,7 @@ pub enum Optional {
 
 /// The closed list of protections that can be required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Require {
     /// The bounding set is emptied and securebits are locked (needs CAP_SETPCAP).

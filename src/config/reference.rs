@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use super::errors::nearest;
 use super::text::{BadValue, bad, echo, from_text};
 
 /// A kind of store.
@@ -48,27 +49,38 @@ impl FromStr for Reference {
     fn from_str(text: &str) -> Result<Self, BadValue> {
         let shown = echo(text);
         let fail = |why: &str| BadValue { what: format!("`{shown}` is no reference: {why}"), hint: FORM.to_owned() };
+        let (source, rest) = split_source(text)?;
         if text.chars().any(char::is_control) {
             return Err(fail("it has control characters in it"));
         }
-        let Some((source, rest)) = text.split_once(':') else {
-            return Err(fail("it names no source"));
-        };
-        let Some((_, source)) = Source::ALL.iter().find(|(name, _)| *name == source) else {
-            return Err(fail(&format!("there is no source `{}` (there are age, file, vault)", echo(source))));
-        };
         let Some((path, tail)) = rest.split_once('#') else {
             return Err(fail("it names no field after `#`"));
         };
         let (field, query) = tail.split_once('?').map_or((tail, None), |(field, query)| (field, Some(query)));
         let reference = Reference {
-            source: *source,
+            source,
             path: path.to_owned(),
             field: field.to_owned(),
             query: query.map_or(Ok(BTreeMap::new()), |query| parse_query(query).map_err(|why| fail(&why)))?,
         };
         reference.judge().or_else(|(why, hint)| bad(format!("`{shown}` is no reference: {why}"), hint))?;
         Ok(reference)
+    }
+}
+
+/// What names no source is not echoed: someone may have written the secret itself here.
+fn split_source(text: &str) -> Result<(Source, &str), BadValue> {
+    let names = Source::ALL.map(|(name, _)| name);
+    let (word, rest) = text.split_once(':').unwrap_or(("", text));
+    if let Some((_, source)) = Source::ALL.iter().find(|(name, _)| *name == word) {
+        return Ok((*source, rest));
+    }
+    match nearest(word, &names) {
+        Some(near) => bad(format!("`{}:` is no source of secrets", echo(word)), format!("did you mean `{near}:`?")),
+        None => bad(
+            format!("this is no reference: it starts with none of {}:", names.join(":, ")),
+            "write where the value is, never the value itself, such as \"age:secrets.env.age#API_KEY\"",
+        ),
     }
 }
 

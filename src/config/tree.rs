@@ -14,7 +14,7 @@ use serde::forward_to_deserialize_any;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::errors::suggest;
+use super::errors::right_word;
 use super::fault::{Fault, Kind, Step};
 use super::text::{BadValue, echo};
 
@@ -91,9 +91,24 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
     ) -> Result<V::Value, Fault> {
         self.word(known, visitor).map_err(|fault| fault.at(self.span))
     }
+    /// serde's derived structs would take a list of their values in order: a config never means that.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match self.value {
+            DeValue::Table(_) => self.deserialize_any(visitor),
+            _ => {
+                let kind = Kind::WrongType { got: self.kind().to_owned(), expected: "a table".to_owned() };
+                Err(Fault::new(kind).at(self.span))
+            }
+        }
+    }
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+        newtype_struct seq tuple tuple_struct map identifier ignored_any
     }
 }
 
@@ -229,7 +244,7 @@ pub fn parse_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, BadVa
     T::deserialize(WordAlone(text)).map_err(|fault| match fault.kind {
         Kind::UnknownWord { word, known } => BadValue {
             what: format!("`{}` is none of the words known here", echo(&word)),
-            hint: suggest(&word, known, "it can be"),
+            hint: right_word(&word, known),
         },
         Kind::WrongValue { got, expected } => BadValue {
             what: format!("`{}` is none of the words known here", echo(&got)),

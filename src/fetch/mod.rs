@@ -5,4 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+mod age;
+mod file;
+mod given;
+mod judge;
+mod output;
+pub mod role;
 pub mod vault;
+
+pub use role::main;

@@ -113,6 +113,7 @@ pub fn decide(
     let syscalls = SyscallPlan {
         dns: config.confine.dns,
         explained: config.mode == Mode::Supervise,
+        explanation_optional: is_optional(config, Optional::ExplainedDenials),
         exec_by_descriptor: config.mode == Mode::Replace,
     };
     if config.confine.dns == Dns::Udp {

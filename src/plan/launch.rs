@@ -41,7 +41,8 @@ pub fn decide(
     argv.extend(program.before_args.iter().cloned());
     argv.extend(args.iter().cloned());
     let sockets = if config.workload.sockets { started.listen_fds } else { 0 };
-    Ok(Launch { program: program.path, image, argv, env, workdir, umask: started.umask, sockets })
+    let socket_names = started.env.get(std::ffi::OsStr::new("LISTEN_FDNAMES")).cloned();
+    Ok(Launch { program: program.path, image, argv, env, workdir, umask: started.umask, sockets, socket_names })
 }
 
 fn directory(path: &Path) -> Result<PathBuf, Refusal> {

@@ -37,6 +37,8 @@ pub struct Launch {
     pub umask: u32,
     /// Descriptors 3 to 3 + n - 1 that a service manager passed and the workload gets.
     pub sockets: u32,
+    /// Their names, as the manager gave them.
+    pub socket_names: Option<OsString>,
 }
 
 /// Which file is executed.
@@ -105,6 +107,8 @@ pub struct SyscallPlan {
     pub dns: Dns,
     /// Dangerous calls are answered, and explained, by the supervisor.
     pub explained: bool,
+    /// They may go unexplained where an outer sandbox holds the only listener.
+    pub explanation_optional: bool,
     /// Without a supervisor the one exec of the shielded image cannot be told from later ones.
     pub exec_by_descriptor: bool,
 }

@@ -47,12 +47,17 @@ pub fn standard(fd: RawFd) -> BorrowedFd<'static> {
 /// Puts a copy of `source` at the number `target`, which is inherited over exec (dup2(2)).
 pub fn place(source: BorrowedFd<'_>, target: RawFd) -> Result<(), Errno> {
     if source.as_raw_fd() == target {
-        // SAFETY: clears the close-on-exec flag of a descriptor that the caller borrows.
-        return check(unsafe { libc::fcntl(target, libc::F_SETFD, 0) }.into()).map(drop);
+        return inherit(target);
     }
     // SAFETY: dup2 replaces whatever is at `target`. The launcher moves everything it owns above the contract's numbers
     // first (`move_above`), so no `OwnedFd` is replaced behind its owner's back.
     check(unsafe { libc::dup2(source.as_raw_fd(), target) }.into()).map(drop)
+}
+
+/// Clears the close-on-exec flag of a number, so that the next program has it.
+pub fn inherit(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: changes a flag of a descriptor; a number that is not open gives EBADF.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }.into()).map(drop)
 }
 
 /// A close-on-exec copy of `fd` at a number of at least `floor` (F_DUPFD_CLOEXEC).

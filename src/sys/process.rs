@@ -32,18 +32,26 @@ pub enum Ended {
     Continued,
 }
 
-/// Looks for one child that changed state, without waiting. `None` when none has, or when there is no child at all.
-pub fn reap_one() -> Result<Option<(Pid, Ended)>, Errno> {
+/// What one look for children found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaped {
+    Child(Pid, Ended),
+    /// There are children, and none changed state.
+    NoneYet,
+    NoChildren,
+}
+
+/// Looks for one child that changed state, without waiting (waitpid(2)).
+pub fn reap_one() -> Result<Reaped, Errno> {
     let mut status: libc::c_int = 0;
+    let options = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
     // SAFETY: the kernel writes one int through a pointer to a live local.
-    let pid = match check(
-        unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED) }.into(),
-    ) {
-        Ok(0) | Err(Errno::ECHILD) => return Ok(None),
-        Ok(pid) => Pid::from_raw(pid as i32),
-        Err(errno) => return Err(errno),
-    };
-    Ok(Some((pid, decode(status))))
+    match check(unsafe { libc::waitpid(-1, &mut status, options) }.into()) {
+        Ok(0) => Ok(Reaped::NoneYet),
+        Ok(pid) => Ok(Reaped::Child(Pid::from_raw(pid as i32), decode(status))),
+        Err(Errno::ECHILD) => Ok(Reaped::NoChildren),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn decode(status: libc::c_int) -> Ended {

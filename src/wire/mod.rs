@@ -10,8 +10,8 @@ mod frame;
 mod report;
 pub mod slice;
 
-pub use channel::{Channel, WireError, pair};
-pub use frame::{Allowance, Frame, Tag};
+pub use channel::{Channel, MOST_DESCRIPTORS, WireError, pair};
+pub use frame::{Allowance, Frame, NO_TIME, Tag};
 pub use report::{LogLines, Reporter};
 
 /// The fetcher's descriptors, by contract: its socket, and its slice of the plan. Standard error is its log pipe.

@@ -136,3 +136,52 @@ fn injected(variable: &Variable<'_>) -> Fault {
     };
     Fault::said(variable.path.clone(), format!("`{name}` in {key} can make the program load other code"), hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_of(text: &str) -> Result<(), String> {
+        let config = toml::from_str(text).unwrap();
+        check(&config).map_err(|fault| format!("{:?}", fault.kind))
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_holds_what_the_family_rules_do_not() {
+        assert!(INJECTING.is_sorted());
+        assert!(INJECTING.iter().all(|name| !name.starts_with("LD_")));
+    }
+
+    #[test]
+    fn no_injecting_variable_is_passed_but_each_may_be_set() {
+        for name in
+            INJECTING.iter().chain(&["_JAVA_OPTIONS", "LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "LD_ANYTHING"])
+        {
+            let said = check_of(&format!("[workload.env]\npass = [\"{name}\"]")).unwrap_err();
+            assert!(said.contains("can make the program load other code"), "{name}: {said}");
+            assert_eq!(check_of(&format!("[workload.env.set]\n{name} = \"x\"")), Ok(()), "{name}");
+            assert!(check_of(&format!("[deliver]\nenv = [\"{name}\"]")).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn ordinary_variables_pass() {
+        for name in ["PATH", "HOME", "TZ", "LANG", "LC_ALL", "OLD_LD", "PYTHONUNBUFFERED", "NODE_ENV", "ENVIRONMENT"] {
+            assert_eq!(check_of(&format!("[workload.env]\npass = [\"{name}\"]")), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn our_own_variables_are_reserved_wherever_they_stand() {
+        for name in ["PORTCULLIS_CREDENTIALS_FD", "PORTCULLIS_X", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
+            for text in [
+                format!("[workload.env.set]\n{name} = \"x\""),
+                format!("[workload.env]\npass = [\"{name}\"]"),
+                format!("[deliver]\nenv = [\"{name}\"]"),
+                format!("[[deliver.file]]\nvar = \"{name}\"\nformat = \"json\""),
+            ] {
+                assert!(check_of(&text).unwrap_err().contains("is reserved"), "{text}");
+            }
+        }
+    }
+}

@@ -91,6 +91,11 @@ fn address_is_a_server(address: &str) -> Check {
         Err(Fault::said(place!["vault", "address"], format!("the vault's address `{}` {what}", echo(address)), hint))
     };
     const FORM: &str = "write \"https://host\" or \"https://host:port\"";
+    if address.contains('@') {
+        // Not echoed: what stands before the `@` may be a password.
+        let what = "the vault's address has a user or a password in it";
+        return Err(Fault::said(place!["vault", "address"], what, "remove it: [vault.auth] says how to log in"));
+    }
     if address.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")) {
         return fail(
             "is plain http",
@@ -102,11 +107,6 @@ fn address_is_a_server(address: &str) -> Check {
     };
     // The one slash that half of all tools add is no path.
     let authority = rest.strip_suffix('/').unwrap_or(rest);
-    if authority.contains('@') {
-        // Not echoed: what stands before the `@` may be a password.
-        let what = "the vault's address has a user or a password in it";
-        return Err(Fault::said(place!["vault", "address"], what, "remove it: [vault.auth] says how to log in"));
-    }
     if authority.contains(['/', '?', '#', '\\']) {
         return fail("has a path, a query or a fragment", FORM);
     }
@@ -133,18 +133,18 @@ fn is_host_and_port(authority: &str) -> bool {
 
 fn values(vault: &Vault) -> Check {
     if let VaultAuth::Approle { role_id, mount, .. } = &vault.auth {
-        word(role_id, place!["vault", "auth", "role_id"])?;
+        word("role_id", role_id, place!["vault", "auth", "role_id"])?;
         mount_path(mount, place!["vault", "auth", "mount"])?;
     }
     if let Some(namespace) = &vault.namespace {
-        word(namespace, place!["vault", "namespace"])?;
+        word("namespace", namespace, place!["vault", "namespace"])?;
     }
     vault.mounts.keys().try_for_each(|mount| mount_path(mount, place!["vault", "mounts", mount.as_str()]))
 }
 
-fn word<const N: usize>(text: &str, path: [Step; N]) -> Check {
+fn word<const N: usize>(key: &str, text: &str, path: [Step; N]) -> Check {
     if text.is_empty() || text.chars().any(|c| c.is_control() || c == ' ') {
-        let what = format!("`{}` is empty, or has spaces or control characters in it", echo(text));
+        let what = format!("the vault's {key} is empty, or has spaces or control characters in it");
         return Err(Fault::said(path, what, "write it as the vault shows it, or leave the key out"));
     }
     Ok(())
@@ -186,3 +186,6 @@ fn reference(vault: &Vault, name: &SecretName, secret: &Secret) -> Check {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

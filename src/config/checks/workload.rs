@@ -4,12 +4,11 @@ use super::Check;
 use crate::config::Config;
 use crate::config::fault::{Fault, Step, place};
 use crate::config::model::VaultAuth;
-use crate::config::values::echo;
 
 pub fn check(config: &Config) -> Check {
     command(&config.workload.command)?;
     for (name, value) in &config.workload.env.set {
-        no_nul(value, place!["workload", "env", "set", name.as_str()])?;
+        no_nul(value, &format!("`{name}` in env.set"), place!["workload", "env", "set", name.as_str()])?;
     }
     file_names(config)
 }
@@ -23,20 +22,23 @@ fn command(command: &[String]) -> Check {
         }
         Some(_) => {}
     }
-    command.iter().enumerate().try_for_each(|(index, word)| no_nul(word, place!["workload", "command", index]))
+    command.iter().enumerate().try_for_each(|(index, word)| {
+        no_nul(word, &format!("word {} of the command", index + 1), place!["workload", "command", index])
+    })
 }
 
-fn no_nul(text: &str, path: impl IntoIterator<Item = Step>) -> Check {
+/// Values are named, not shown: a variable's may be nobody's business.
+fn no_nul(text: &str, name: &str, path: impl IntoIterator<Item = Step>) -> Check {
     if text.contains('\0') {
-        let what = format!("\"{}\" has a NUL byte in it", echo(text));
-        return Err(Fault::said(path, what, "neither arguments nor variables can hold one: remove it"));
+        let what = format!("{name} has a NUL byte in it");
+        return Err(Fault::said(path, what, "arguments, variables and file names cannot hold one: remove it"));
     }
     Ok(())
 }
 
 fn file_names(config: &Config) -> Check {
-    file_name(config.age.identity.as_ref(), place!["age", "identity"])?;
-    file_name(config.age.passphrase_file.as_ref(), place!["age", "passphrase_file"])?;
+    file_name("age.identity", config.age.identity.as_ref())?;
+    file_name("age.passphrase_file", config.age.passphrase_file.as_ref())?;
     if config.age.identity.is_some() && config.age.passphrase_file.is_some() {
         return Err(Fault::said(
             place!["age", "passphrase_file"],
@@ -45,28 +47,28 @@ fn file_names(config: &Config) -> Check {
         ));
     }
     if let Some(vault) = &config.vault {
-        file_name(vault.tls.ca.as_ref(), place!["vault", "tls", "ca"])?;
+        file_name("vault.tls.ca", vault.tls.ca.as_ref())?;
         match &vault.auth {
-            VaultAuth::Approle { secret_id_file, .. } => {
-                file_name(Some(secret_id_file), place!["vault", "auth", "secret_id_file"])?;
-            }
-            VaultAuth::Token { token_file } => file_name(Some(token_file), place!["vault", "auth", "token_file"])?,
+            VaultAuth::Approle { secret_id_file, .. } => file_name("vault.auth.secret_id_file", Some(secret_id_file))?,
+            VaultAuth::Token { token_file } => file_name("vault.auth.token_file", Some(token_file))?,
         }
     }
-    config
-        .deliver
-        .file
-        .iter()
-        .enumerate()
-        .try_for_each(|(index, file)| file_name(file.template.as_ref(), place!["deliver", "file", index, "template"]))
+    let templates = config.deliver.file.iter().enumerate();
+    templates
+        .map(|(index, file)| (format!("deliver.file.{index}.template"), &file.template))
+        .try_for_each(|(key, template)| file_name(&key, template.as_ref()))
 }
 
-fn file_name<const N: usize>(name: Option<&String>, path: [Step; N]) -> Check {
-    match name {
-        Some(name) if name.is_empty() => {
-            Err(Fault::said(path, "a file name is empty", "name a file, or leave the key out"))
-        }
-        Some(name) => no_nul(name, path),
-        None => Ok(()),
+/// `key` is dotted, with a list's index as a part of its own.
+fn file_name(key: &str, name: Option<&String>) -> Check {
+    let Some(name) = name else {
+        return Ok(());
+    };
+    let step = |part: &str| part.parse().map_or_else(|_| Step::from(part), Step::Index);
+    let path = || key.split('.').map(step);
+    let named = format!("the file name in {key}");
+    if name.is_empty() {
+        return Err(Fault::said(path(), format!("{named} is empty"), "name a file, or leave the key out"));
     }
+    no_nul(name, &named, path())
 }

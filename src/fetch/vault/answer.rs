@@ -142,7 +142,6 @@ fn said(reply: &Reply) -> Said {
     let says = |phrase: &str| lines().any(|line| line.contains(phrase));
     match () {
         () if says("is sealed") => Said::Sealed,
-        () if says("not initialized") => Said::Uninitialised,
         () if says("no handler for route") => Said::NoMount,
         () if says("versioned K/V") => Said::IsKv2,
         () => Said::Nothing,

@@ -43,10 +43,26 @@ pub fn of_wants(wants: &[Want], mounts: &BTreeMap<String, MountKind>) -> Result<
         .collect()
 }
 
+/// An auth method's mount, without the slash that `vault auth list` shows after it.
+pub fn auth_mount(mount: &str) -> Result<&str, Refusal> {
+    let mount = mount.strip_suffix('/').unwrap_or(mount);
+    match rewritten(mount) {
+        false => Ok(mount),
+        true => Err(Refusal::config(
+            format!("`{mount}` is no mount of a vault auth method"),
+            "write it as `vault auth list` shows it, such as approle",
+        )),
+    }
+}
+
+/// Whether a URL would not carry the path as it stands.
+fn rewritten(path: &str) -> bool {
+    path.split('/').any(|segment| matches!(segment, "" | "." | "..") || segment.contains(char::is_control))
+}
+
 fn locate(want: &Want, mounts: &BTreeMap<String, MountKind>) -> Result<Location, Refusal> {
     let path = want.path.as_str();
-    let bad_segment = |segment: &str| matches!(segment, "" | "." | "..") || segment.contains(char::is_control);
-    if path.split('/').any(bad_segment) {
+    if rewritten(path) {
         return Err(Refusal::config(
             format!("`{}`: `{path}` is no path of a vault secret", want.name),
             "write mount/path as `vault kv get` takes it: no slash at an end, no empty, `.` or `..` segment",
@@ -108,5 +124,7 @@ mod tests {
         {
             assert_eq!(at(path).unwrap_err().exit, crate::refusal::Exit::Config, "{path}");
         }
+        assert_eq!(auth_mount("team/approle/").unwrap(), "team/approle");
+        assert!(["", "/", "../sys", "a//b", "approle//"].iter().all(|mount| auth_mount(mount).is_err()));
     }
 }

@@ -1,11 +1,9 @@
 //! The `vault:` source: Vault or OpenBao over TLS, KV version 2 and 1, by AppRole or by a token.
 //!
 //! One thread, one connection, one deadline. Nothing here reads the environment or a file, follows a redirect, trusts a
-//! root that was not handed in, or keeps or logs a body: what a library's error may hold is turned into [`Trouble`] at
+//! root that was not handed in, or keeps or logs a body: what a library's error may hold is turned into a closed `Trouble` at
 //! the border. The paths and bodies of requests are `vaultrs`'s; its client and transport stay out, because they read
 //! answers without a bound and keep error bodies in errors that print.
-//!
-//! [`Trouble`]: trouble::Trouble
 
 mod address;
 mod answer;
@@ -70,13 +68,17 @@ pub struct Answer {
     pub warnings: Vec<String>,
 }
 
+/// A clock cannot be asked for all the time there is.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Logs in, reads each path once, revokes the login's token.
 ///
 /// Blocks for at most `deadline`, except that a name is resolved by the system's resolver, which has its own limits:
 /// the caller kills a fetcher that outlives its deadline anyway.
 pub fn fetch(store: Store, wants: &[Want], deadline: Duration) -> Result<Answer, Refusal> {
-    let end = Instant::now() + deadline;
+    let end = Instant::now() + deadline.min(LONGEST);
     let places = location::of_wants(wants, &store.mounts)?;
+    session::check(&store.login)?;
     let tls = tls::client(&store.ca_pem, store.min_tls)?;
     let place = address::resolve(&store.address)?;
     let connect_limit = connect_limit(end);

@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 use crate::secret::{Fetched, SecretText};
 
 use super::answer::{self, Document, Minted};
-use super::location::Location;
+use super::location::{self, Location};
 use super::retry::{self, LAG, OUTAGE};
 use super::transport::{Reply, Transport};
 use super::trouble::Trouble;
@@ -40,6 +40,28 @@ pub struct Session {
     end: Instant,
 }
 
+/// Before anything is sent: an identity out of a file that is empty, or holds more than the identity.
+pub fn check(login: &Login) -> Result<(), Refusal> {
+    match login {
+        Login::Token { token } => check_text("token", token.expose()),
+        Login::AppRole { mount, role_id, secret_id } => {
+            location::auth_mount(mount)?;
+            check_text("role id", role_id)?;
+            check_text("secret id", secret_id.expose())
+        }
+    }
+}
+
+fn check_text(which: &str, text: &str) -> Result<(), Refusal> {
+    let fault = match text {
+        "" => "is empty",
+        text if text.trim() != text => "begins or ends with white space",
+        text if text.contains(char::is_control) => "holds a line break or another control character",
+        _ => return Ok(()),
+    };
+    Err(Refusal::config(format!("the vault {which} {fault}"), format!("its file or key must hold the {which} alone")))
+}
+
 impl Session {
     pub async fn open(transport: Transport, peer: Peer, login: Login, end: Instant) -> Result<Session, Refusal> {
         let left = end.saturating_duration_since(Instant::now());
@@ -47,9 +69,9 @@ impl Session {
         let (minted, own) = match login {
             Login::Token { token } => (Minted { token, revocable: false }, false),
             Login::AppRole { mount, role_id, secret_id } => {
-                let work = log_in(&transport, &mount, role_id, secret_id, work_end);
-                let minted =
-                    by(work_end, work).await.map_err(|t| words::refusal(t, &peer, &Step::Login { mount: &mount }))?;
+                let mount = location::auth_mount(&mount)?;
+                let work = log_in(&transport, mount, role_id, secret_id, work_end);
+                let minted = by(work_end, work).await.map_err(|t| words::refusal(t, &peer, &Step::Login { mount }))?;
                 (minted, true)
             }
         };

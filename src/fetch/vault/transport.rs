@@ -97,7 +97,7 @@ impl Transport {
             headers.insert(NAMESPACE, namespace.clone());
         }
         if let Some(token) = token {
-            let mut value = HeaderValue::from_str(token.expose()).map_err(|_| Trouble::Header("token"))?;
+            let mut value = HeaderValue::from_str(token.expose()).map_err(|_| Trouble::Request)?;
             value.set_sensitive(true);
             headers.insert(TOKEN, value);
         }

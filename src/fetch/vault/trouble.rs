@@ -30,8 +30,6 @@ pub enum Trouble {
     NotJson,
     Malformed,
     Status(u16, Said),
-    /// A header's value that cannot be sent; the word says which.
-    Header(&'static str),
     /// The request could not be built: a bug.
     Request,
     Deadline,
@@ -44,7 +42,6 @@ pub enum Said {
     /// It is not the store's JSON: something in between answers.
     Foreign,
     Sealed,
-    Uninitialised,
     NoMount,
     /// Read as KV 1, and is KV 2.
     IsKv2,

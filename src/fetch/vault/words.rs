@@ -35,10 +35,6 @@ pub fn refusal(trouble: Trouble, peer: &Peer, step: &Step) -> Refusal {
             "see why the store is slow (`vault status`), or raise the deadline",
         ),
         Trouble::Request => Refusal::internal(format!("no request could be built for {}", doing(step))),
-        Trouble::Header(which) => Refusal::config(
-            format!("the vault {which} holds a character that no header can carry"),
-            format!("the {which}'s file must hold the {which} alone, without a line break inside"),
-        ),
         trouble => {
             let (what, hint) = of_connection(&trouble, peer).unwrap_or_else(|| of_answer(&trouble, peer, step));
             Refusal::new(Exit::StoreUnavailable, what, hint)
@@ -165,10 +161,11 @@ fn of_status(status: u16, said: Said, peer: &Peer, step: &Step) -> Refusal {
     let address = &peer.address;
     let down = |what: String, hint: &str| Refusal::new(Exit::StoreUnavailable, what, hint);
     match (status, said) {
-        (_, Said::Sealed) => down(format!("vault at {address} is sealed"), "unseal it: `vault operator unseal`"),
-        (_, Said::Uninitialised) => {
-            down(format!("vault at {address} is not initialised"), "set it up: `vault operator init`")
-        }
+        // A server that was never initialised says the same.
+        (_, Said::Sealed) => down(
+            format!("vault at {address} is sealed"),
+            "unseal it: `vault operator unseal`; a new one is set up by `vault operator init`",
+        ),
         (300..=399, _) => down(
             format!("vault at {address} redirects ({status}), and a redirect is not followed"),
             "set [vault] address to the active node, which `vault status` names as HA Cluster or Active Node Address",

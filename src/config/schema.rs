@@ -1,0 +1,185 @@
+//! The config's JSON Schema: generated from the types when the tests run, committed beside this file, printed by `schema`.
+//!
+//! The types that parse themselves describe themselves here, each by a pattern for exactly what its parser takes. What no
+//! schema can say (bounds hidden in digits, rules over several keys) is listed in `tests/configs.rs`.
+
+/// The committed schema.
+pub const SCHEMA: &str = include_str!("schema.json");
+
+#[cfg(test)]
+mod shapes {
+    use std::borrow::Cow;
+
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+    use crate::config::model::{Dns, Secret};
+    use crate::config::reference::Reference;
+    use crate::config::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
+
+    /// Types that are a text of one pattern.
+    macro_rules! pattern {
+        ($($type:ident, $title:literal, $pattern:expr;)*) => { $(
+            impl JsonSchema for $type {
+                fn schema_name() -> Cow<'static, str> {
+                    stringify!($type).into()
+                }
+                fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                    json_schema!({ "type": "string", "description": $title, "pattern": $pattern })
+                }
+            }
+        )* };
+    }
+
+    const NAME: &str = "^[A-Za-z_][A-Za-z0-9_]{0,63}$";
+    /// Digits alone are a number of at most 32 bits, whatever zeros stand before it; all else but `:` is a name.
+    const ID: &str = r"(?:0*[0-9]{1,10}|[^\x00\n:]*[^\x00\n:0-9][^\x00\n:]*)";
+    /// One part of an absolute path: no NUL byte, neither `.` nor `..`, maybe empty.
+    const PART: &str = r"(?:[^/.\x00][^/\x00]*|\.[^/.\x00][^/\x00]*|\.\.[^/\x00]+)?";
+    const QUERY: &str = r"(?:\?[^=&CTRL]+=[^&CTRL]+(?:&[^=&CTRL]+=[^&CTRL]+)*)?";
+    /// A plain field, or a pointer in which each `~` is `~0` or `~1`.
+    const FIELD: &str = r"(?:[^?/CTRL][^?CTRL]*|/(?:[^?~CTRL]|~[01])*)";
+    const VAULT_PART: &str = r"(?:[^#?/.CTRL][^#?/CTRL]*|\.[^#?/.CTRL][^#?/CTRL]*|\.\.[^#?/CTRL]+)";
+
+    fn reference_pattern() -> String {
+        let path = "[^#?CTRL]+";
+        let file = r"(?:[^?/.CTRL][^?/CTRL]*|\.[^?/.CTRL][^?/CTRL]*|\.\.[^?/CTRL]+)";
+        let age = format!("age:{path}#{FIELD}");
+        let file = format!("file:{path}#{file}");
+        let vault = format!("vault:{VAULT_PART}(?:/{VAULT_PART})*#{FIELD}");
+        format!("^(?:{age}|{file}|{vault}){QUERY}$").replace("CTRL", r"\x00-\x1f\x7f-\x9f")
+    }
+
+    pattern! {
+        Span, "a length of time: a whole number and one of ms, s, m, h, d", "^0*[1-9][0-9]*(?:ms|s|m|h|d)$";
+        AbsPath, "an absolute path without `.` or `..` parts", format!("^(?:/{PART})+$");
+        SecretName, "the name of a secret", NAME;
+        EnvName, "the name of an environment variable", NAME;
+        Id, "a name or a number", format!("^{ID}$");
+        UserSpec, "a user and, after a colon, a group: names or numbers", format!("^{ID}(?::{ID})?$");
+        Reference, "where a value is: source:path#field", reference_pattern();
+    }
+
+    /// For the defaults that stand in the schema.
+    macro_rules! shown {
+        ($($type:ident)*) => { $(
+            impl serde::Serialize for $type {
+                fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    serializer.collect_str(self)
+                }
+            }
+        )* };
+    }
+    shown!(Span UserSpec);
+
+    impl JsonSchema for Size {
+        fn schema_name() -> Cow<'static, str> {
+            "Size".into()
+        }
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({
+                "description": "a whole number, or a text with KiB, MiB or GiB",
+                "anyOf": [
+                    { "type": "integer", "minimum": 0 },
+                    { "type": "string", "pattern": "^[0-9]+(?:KiB|MiB|GiB)?$" },
+                ],
+            })
+        }
+    }
+
+    impl JsonSchema for Port {
+        fn schema_name() -> Cow<'static, str> {
+            "Port".into()
+        }
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "type": "integer", "description": "a TCP port", "minimum": 1, "maximum": 65535 })
+        }
+    }
+
+    impl JsonSchema for Dns {
+        fn schema_name() -> Cow<'static, str> {
+            "Dns".into()
+        }
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "enum": [true, false, "tcp"] })
+        }
+    }
+
+    impl JsonSchema for Secret {
+        fn schema_name() -> Cow<'static, str> {
+            "Secret".into()
+        }
+        fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+            let from = generator.subschema_for::<Reference>();
+            let mut max_age = generator.subschema_for::<Span>();
+            max_age.insert("description".into(), "a value that its store set longer ago than this is refused".into());
+            json_schema!({
+                "description": "a reference, or a table with its conditions",
+                "anyOf": [
+                    from,
+                    {
+                        "type": "object",
+                        "properties": { "from": from, "max_age": max_age },
+                        "required": ["from"],
+                        "additionalProperties": false,
+                    },
+                ],
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemars::transform::{Transform, transform_subschemas};
+    use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
+
+    use super::SCHEMA;
+    use crate::config::Config;
+
+    /// TOML has no null: an optional key is absent.
+    struct NoNull;
+
+    impl Transform for NoNull {
+        fn transform(&mut self, schema: &mut Schema) {
+            if schema.get("default").is_some_and(|default| default.is_null()) {
+                schema.remove("default");
+            }
+            if let Some(types) = schema.get_mut("type").and_then(|types| types.as_array_mut()) {
+                types.retain(|name| name != "null");
+                if let [only] = types.as_slice() {
+                    let only = only.clone();
+                    schema.insert("type".into(), only);
+                }
+            }
+            if let Some(shapes) = schema.get_mut("anyOf").and_then(|shapes| shapes.as_array_mut()) {
+                shapes.retain(|shape| shape.get("type").is_none_or(|name| name != "null"));
+                if let [only] = shapes.as_slice() {
+                    let only = only.as_object().unwrap().clone();
+                    schema.remove("anyOf");
+                    only.into_iter().for_each(|(key, value)| drop(schema.insert(key, value)));
+                }
+            }
+            transform_subschemas(self, schema);
+        }
+    }
+
+    fn generate() -> String {
+        let mut schema = SchemaGenerator::new(SchemaSettings::draft2020_12()).into_root_schema_for::<Config>();
+        NoNull.transform(&mut schema);
+        schema.insert("title".into(), "portcullis.toml".into());
+        serde_json::to_string_pretty(&schema).unwrap() + "\n"
+    }
+
+    #[test]
+    fn the_committed_schema_is_the_one_of_the_types() {
+        let generated = generate();
+        if std::env::var_os("PORTCULLIS_BLESS").is_some() {
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/schema.json"), &generated).unwrap();
+            return;
+        }
+        assert!(
+            generated == SCHEMA,
+            "schema.json is stale: run the tests with PORTCULLIS_BLESS=1 and look at the diff"
+        );
+    }
+}

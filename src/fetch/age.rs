@@ -1,0 +1,47 @@
+//! `age:FILE#NAME`: one value out of a sealed file. Each file is opened once, however many references name it.
+
+use std::collections::BTreeMap;
+
+use super::given::Given;
+use crate::refusal::Refusal;
+use crate::seal::document::Document;
+use crate::seal::keys::Key;
+use crate::seal::{open, pick};
+use crate::secret::Fetched;
+use crate::wire::slice::{AgeKey, Wanted};
+
+/// The key that opens this start's sealed files.
+pub fn key(key: &AgeKey, given: &mut Given) -> Result<Key, Refusal> {
+    let (path, text, parsed) = match key {
+        AgeKey::Identity { path, file } => {
+            let text = given.text(*file, "the age identity")?;
+            let parsed = Key::from_identities(text.expose());
+            (path, "age.identity", parsed)
+        }
+        AgeKey::Passphrase { path, file } => {
+            let text = given.text(*file, "the age passphrase file")?;
+            let parsed = Key::from_passphrase(text.expose());
+            (path, "age.passphrase_file", parsed)
+        }
+    };
+    parsed.map_err(|bad| {
+        Refusal::config(format!("{text}: `{path}` {}", bad.0), "name a file that `age-keygen -o FILE` or `portcullis init` made")
+    })
+}
+
+/// The documents that were opened so far, by the path in the reference.
+#[derive(Default)]
+pub struct Files(BTreeMap<String, Document>);
+
+impl Files {
+    pub fn value(&mut self, wanted: &Wanted, key: &Key, given: &mut Given) -> Result<Fetched, Refusal> {
+        let path = &wanted.from.path;
+        if !self.0.contains_key(path) {
+            let place = wanted.file.ok_or_else(|| Refusal::internal("an age reference without its file"))?;
+            let bytes = given.bytes(place, &format!("the sealed file `{path}`"))?;
+            let document = open::open(&bytes, key).map_err(|error| error.refusal(path))?;
+            self.0.insert(path.clone(), document);
+        }
+        pick::pick(&self.0[path], &wanted.from.field, path)
+    }
+}

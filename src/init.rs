@@ -1,0 +1,50 @@
+//! The story of a start. Every line is a room; every `?` is a refusal, after which nothing that was started is left.
+
+#![forbid(unsafe_code)]
+
+use std::time::Instant;
+
+use crate::cli::args::StartArgs;
+use crate::config;
+use crate::config::model::Mode;
+use crate::console::Console;
+use crate::launch::{Started, launcher};
+use crate::plan::{self, Host, Plan};
+use crate::refusal::Refusal;
+use crate::supervise::{self, Stopped};
+
+/// `portcullis run`: returns the exit code of the workload, or 128 + signal where one ended the start.
+pub fn run(args: StartArgs, started: &Started, begun: Instant) -> Result<u8, (Refusal, Console)> {
+    let plain = Console::new(args.log_format.unwrap_or_default());
+    let (plan, console) = decide(args, started).map_err(|refusal| (refusal, plain))?;
+    match start(&plan, &console, begun) {
+        Ok(code) => Ok(code),
+        Err(Stopped::Refused(refusal)) => Err((refusal, console)),
+        Err(Stopped::Signalled(signal)) => {
+            console.say("stopped", "stopped by a signal before the program was started");
+            Ok(128u8.saturating_add(signal as u8))
+        }
+    }
+}
+
+/// Config and host to plan: nothing has been done yet.
+pub fn decide(args: StartArgs, started: &Started) -> Result<(Plan, Console), Refusal> {
+    let host = Host::survey()?;
+    let loaded = config::load(&args.into_request(started, host.process.uid == 0))?;
+    let console = Console::new(loaded.config.log_format);
+    Ok((plan::decide(&loaded, &host, started)?, console))
+}
+
+/// Roles, fetch, cage, hand-over, exec, supervision.
+fn start(plan: &Plan, console: &Console, begun: Instant) -> Result<u8, Stopped> {
+    let end = begun + plan.deadline;
+    let supervised = plan.mode == Mode::Supervise;
+    let prepared = supervise::prepare(plan, console, end, supervised)?;
+    if supervised {
+        return supervise::supervise(plan, prepared, console, end, |console| {
+            console.say("started", &plan::summary(plan, begun.elapsed()));
+        });
+    }
+    console.say("started", &plan::summary(plan, begun.elapsed()));
+    match launcher::become_workload(plan, launcher::Kit::of(prepared.ends))? {}
+}

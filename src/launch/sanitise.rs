@@ -1,0 +1,114 @@
+//! Before parsing anything: signals, descriptors, dumps, umask. What was found is kept for those who need it.
+//!
+//! A hostile or careless parent decides all of these; nothing that follows should have to think of them.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, umask};
+
+use crate::confine::limits;
+use crate::refusal::Refusal;
+use crate::sys::{descriptors, signals};
+
+/// The state in which the process was started, as far as it is handed on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Started {
+    pub env: BTreeMap<OsString, OsString>,
+    pub workdir: PathBuf,
+    pub umask: u32,
+    /// The signal mask as found: for commands that start nothing.
+    pub mask: u64,
+    /// How many descriptors from 3 on a service manager passed by contract (sd_listen_fds(3)).
+    pub listen_fds: u32,
+}
+
+/// More sockets than this are no contract but an accident.
+const MOST_LISTEN_FDS: u32 = 64;
+
+/// Runs first in every process that is no role.
+pub fn sanitise() -> Result<Started, Refusal> {
+    // First of all: a TERM from here on waits in the kernel until the loop reads it.
+    let mask = signals::set_mask(signals::ALL).map_err(|errno| odd("blocking signals", errno))?;
+    let env: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    let listen_fds = listen_fds(&env, std::process::id());
+    descriptors::close_from(3 + listen_fds).map_err(|errno| odd("closing stray descriptors", errno))?;
+    descriptors::cloexec_from(3).map_err(|errno| odd("marking descriptors close-on-exec", errno))?;
+    open_standard_descriptors()?;
+    undumpable()?;
+    let umask = umask(Mode::from_bits_truncate(0o077)).bits();
+    let workdir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    Ok(Started { env, workdir, umask, mask, listen_fds })
+}
+
+impl Started {
+    /// Undoes what a command that starts nothing does not want: it can be interrupted, and makes files as usual.
+    pub fn relax(&self) -> Result<(), Refusal> {
+        umask(Mode::from_bits_truncate(self.umask));
+        signals::set_mask(self.mask).map(drop).map_err(|errno| odd("unblocking signals", errno))
+    }
+}
+
+/// Neither a core dump nor another process of the same user may read this one.
+pub fn undumpable() -> Result<(), Refusal> {
+    limits::no_core()?;
+    nix::sys::prctl::set_dumpable(false).map_err(|errno| odd("becoming undumpable", errno))?;
+    match nix::sys::prctl::get_dumpable() {
+        Ok(false) => Ok(()),
+        other => Err(Refusal::host(format!("this process stays dumpable: {other:?}"), "report this kernel")),
+    }
+}
+
+/// Counts only where the manager says that it means this very process.
+fn listen_fds(env: &BTreeMap<OsString, OsString>, pid: u32) -> u32 {
+    let number = |name: &str| env.get(OsStr::new(name)).and_then(|value| value.to_str()).and_then(|v| v.parse::<u32>().ok());
+    match (number("LISTEN_PID"), number("LISTEN_FDS")) {
+        (Some(owner), Some(count)) if owner == pid && count <= MOST_LISTEN_FDS => count,
+        _ => 0,
+    }
+}
+
+/// A closed standard descriptor would be taken by the next file that is opened: a secret's, perhaps.
+fn open_standard_descriptors() -> Result<(), Refusal> {
+    for fd in 0..=2 {
+        if descriptors::is_open(fd) {
+            continue;
+        }
+        let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| {
+            Refusal::host(
+                format!("descriptor {fd} is closed and /dev/null cannot be opened: {errno}"),
+                "start portcullis with standard streams, or provide /dev/null",
+            )
+        })?;
+        let placed = descriptors::place(std::os::fd::AsFd::as_fd(&null), fd);
+        placed.map_err(|errno| odd("opening a standard descriptor", errno))?;
+        if std::os::fd::AsRawFd::as_raw_fd(&null) == fd {
+            // The lowest free number is the very one: it stays open.
+            std::mem::forget(null);
+        }
+    }
+    Ok(())
+}
+
+fn odd(what: &str, error: impl std::fmt::Display) -> Refusal {
+    Refusal::host(format!("{what} failed: {error}"), "an outer sandbox may forbid it; allow it there")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_descriptors_count_for_the_named_process_alone() {
+        let env = |pid: &str, fds: &str| -> BTreeMap<OsString, OsString> {
+            [("LISTEN_PID".into(), pid.into()), ("LISTEN_FDS".into(), fds.into())].into()
+        };
+        assert_eq!(listen_fds(&env("7", "2"), 7), 2);
+        assert_eq!(listen_fds(&env("8", "2"), 7), 0);
+        assert_eq!(listen_fds(&env("7", "1000000"), 7), 0);
+        assert_eq!(listen_fds(&env("7", "-1"), 7), 0);
+        assert_eq!(listen_fds(&BTreeMap::new(), 7), 0);
+    }
+}

@@ -1,0 +1,54 @@
+//! Signals: which are forwarded, with their values; and what they are called.
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use crate::sys::signals::{self, Arrived};
+
+/// What a runtime sends to itself, or the kernel to a parent: never forwarded. KILL and STOP do not arrive.
+const OWN: [i32; 2] = [libc::SIGCHLD, libc::SIGURG];
+
+/// Signals that ask a program to end.
+pub const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+
+pub fn is_forwarded(signal: i32) -> bool {
+    !OWN.contains(&signal)
+}
+
+/// Passes one on, with its value if it was queued with one. ESRCH: the workload has just ended, which the loop will see.
+pub fn forward(to: Pid, arrived: Arrived) -> Result<(), Errno> {
+    let sent = if arrived.code == libc::SI_QUEUE {
+        signals::send_value(to, arrived.signal, arrived.value)
+    } else {
+        signals::send(to, arrived.signal)
+    };
+    match sent {
+        Err(Errno::ESRCH) => Ok(()),
+        other => other,
+    }
+}
+
+/// `SIGTERM`, or `signal 34` for those that have no name everywhere.
+pub fn name(signal: i32) -> String {
+    match nix::sys::signal::Signal::try_from(signal) {
+        Ok(known) => known.as_str().to_owned(),
+        Err(_) => format!("signal {signal}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixty_signals_are_forwarded() {
+        let deliverable = (1..=64).filter(|s| ![libc::SIGKILL, libc::SIGSTOP].contains(s));
+        assert_eq!(deliverable.filter(|s| is_forwarded(*s)).count(), 60);
+    }
+
+    #[test]
+    fn every_number_has_a_name() {
+        assert_eq!(name(15), "SIGTERM");
+        assert_eq!(name(34), "signal 34");
+    }
+}

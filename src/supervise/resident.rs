@@ -1,0 +1,20 @@
+//! What init gives up once the workload runs: capabilities, calls, memory. What is left can wait, signal and tell.
+
+use caps::Capability;
+
+use crate::confine::{capabilities, filter};
+use crate::plan::Plan;
+use crate::refusal::Refusal;
+use crate::sys::{memory, seccomp};
+
+/// Settles down. CAP_KILL stays where the workload has another uid: without it, it could not be signalled.
+pub fn settle(plan: &Plan) -> Result<(), Refusal> {
+    let kept = plan.cage.ids.change.then_some(Capability::CAP_KILL);
+    capabilities::keep_only(kept)?;
+    nix::sys::prctl::set_no_new_privs()
+        .map_err(|errno| Refusal::host(format!("init's no_new_privs failed: {errno}"), "an outer sandbox forbids it"))?;
+    let filter = filter::init()?;
+    seccomp::install(filter.instructions(), false)
+        .map_err(|errno| Refusal::host(format!("init's own filter failed: {errno}"), "an outer sandbox forbids seccomp"))?;
+    memory::drop_own_text().map_err(|errno| Refusal::internal(format!("giving back memory: {errno}")))
+}
