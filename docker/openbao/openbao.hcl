@@ -8,5 +8,4 @@ listener "tcp" {
   tls_min_version = "tls13"
 }
 
-api_addr      = "https://openbao:8200"
-disable_mlock = true
+api_addr = "https://openbao:8200"

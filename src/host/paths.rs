@@ -103,7 +103,9 @@ fn runtimes() -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir("/etc") else { return Vec::new() };
     let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let mut found: Vec<PathBuf> = names
-        .filter(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| RUNTIMES.iter().any(|r| n.starts_with(r))))
+        .filter(|path| {
+            path.file_name().and_then(|n| n.to_str()).is_some_and(|n| RUNTIMES.iter().any(|r| n.starts_with(r)))
+        })
         .filter(|path| path.is_dir() && !path.is_symlink())
         .collect();
     found.sort();

@@ -1,6 +1,6 @@
 //! A shell beside the bot (`docker exec`), of the bot's own user, and what it finds of the credentials: nothing.
 
-use crate::cases::{STARTS, python_bot, secrets, start};
+use crate::cases::{Bot, STARTS, python_bot, secrets, start};
 use crate::engine::{Container, docker, run, text};
 use crate::secrets::random_hex;
 
@@ -42,5 +42,20 @@ fn a_shell_beside_the_bot_finds_no_credential() {
             let (found, report) = search(&container, "0:0", &[&secrets.key, &secrets.secret]);
             assert!(found.iter().all(|f| f.starts_with("/run/secrets/")), "{found:?} in {report}");
         }
+    }
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run docker"]
+fn a_shell_beside_the_bot_cannot_empty_the_pipe_before_the_bot_does() {
+    const WAITS: &[&str] = &["python3", "-u", "-c", "import signal; print('bot: waits'); signal.pause()"];
+    for (flags, owner) in STARTS {
+        let bot = Bot { command: WAITS, ..python_bot() };
+        let secrets = secrets(&bot, owner);
+        let container = start(&bot, &secrets, flags);
+        container.line("bot: waits");
+        let (found, report) = search(&container, "65532:65532", &[&secrets.key, &secrets.secret]);
+        let found: Vec<_> = found.iter().filter(|f| owner == 0 || !f.starts_with("/run/secrets/")).collect();
+        assert!(found.is_empty(), "started by {owner}: {found:?} in {report}");
     }
 }

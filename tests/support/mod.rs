@@ -9,6 +9,7 @@ pub mod ca;
 pub mod faults;
 pub mod https;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -27,8 +28,10 @@ pub fn scratch(name: &str) -> PathBuf {
     dir
 }
 
-/// Says why a test does not run; under `CI=true` that is a failure.
+/// Says which test does not run and why; under `CI=true` that is a failure.
 pub fn skip(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped under CI: {why}");
-    eprintln!("SKIP: {why}");
+    // Past the capture of a test's output, which swallows what a passing test prints: tests/run counts these lines.
+    let thread = std::thread::current();
+    writeln!(std::io::stderr(), "SKIP {}: {why}", thread.name().unwrap_or("test")).ok();
 }

@@ -1,0 +1,58 @@
+//! What portcullis costs, beside named peers in the same run: medians of interleaved starts, each with its target.
+//!
+//! ```text
+//! cargo bench --bench figures                        everything, 40 runs
+//! cargo bench --bench figures -- --runs 100 start    one section: start, vault, shield, resident, peak or size
+//! cargo bench --bench figures -- --smoke             3 runs: does it work at all
+//! ```
+//!
+//! A missed target is printed as missed and fails nothing: a figure is worth something on a quiet machine only. What
+//! fails is a start that does not happen. `tests/prepare` installs the peers (tini, curl, jq, OpenBao).
+
+mod peak;
+mod resident;
+mod shield;
+mod size;
+mod stage;
+mod start;
+mod table;
+mod vault;
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use stage::Stage;
+
+type Section = (&'static str, fn(&Stage));
+
+const SECTIONS: [Section; 6] = [
+    ("start", start::section),
+    ("vault", vault::section),
+    ("shield", shield::section),
+    ("resident", resident::section),
+    ("peak", peak::section),
+    ("size", size::section),
+];
+
+fn main() {
+    let (mut runs, mut wanted) = (40, Vec::new());
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            // Cargo adds it for every bench.
+            "--bench" => {}
+            "--smoke" => runs = 3,
+            "--runs" => runs = args.next().and_then(|n| n.parse().ok()).expect("--runs takes a number"),
+            name => wanted.push(name.to_owned()),
+        }
+    }
+    let known = |name: &String| SECTIONS.iter().any(|(section, _)| section == name);
+    assert!(wanted.iter().all(known), "sections are {:?}", SECTIONS.map(|(name, _)| name));
+    let stage = Stage::new(runs);
+    println!("{} runs each, interleaved; {}", runs, stage.machine());
+    for (name, section) in SECTIONS {
+        if wanted.is_empty() || wanted.iter().any(|w| w == name) {
+            section(&stage);
+        }
+    }
+}
