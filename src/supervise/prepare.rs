@@ -11,7 +11,6 @@ use nix::unistd::Pid;
 use super::denials::Denials;
 use super::{forward, wait};
 use crate::console::Console;
-use crate::launch::launcher::Kit;
 use crate::launch::roles::{self, BundleEnds, Fetcher, Launcher, Role};
 use crate::plan::Plan;
 use crate::refusal::{Exit, Refusal};
