@@ -58,6 +58,16 @@ impl Console {
     }
 }
 
+/// The two lines of a refusal, for the moments in which there is no config yet, or no more.
+pub fn refuse_plainly(refusal: &Refusal) {
+    write_line(&refusal.to_string());
+}
+
+/// A line from a role: its standard error is its log pipe.
+pub fn note(text: &str) {
+    write_line(&escape(text));
+}
+
 /// One write(2) a line, so that lines of several processes do not mix.
 fn write_line(line: &str) {
     let result = std::io::stderr().write_all(format!("{line}\n").as_bytes());

@@ -47,7 +47,7 @@ pub fn internal_errors_are_refusals() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
         let refusal = refusal::Refusal::internal(format!("internal error{place}"));
-        eprintln!("{refusal}");
+        console::refuse_plainly(&refusal);
         sys::process::exit_now(refusal.exit.code());
     }));
 }

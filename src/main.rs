@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use portcullis::launch::sanitise;
-use portcullis::refusal::{Exit, Refusal};
 
 fn main() -> ExitCode {
     let begun = Instant::now();
@@ -20,13 +19,10 @@ fn main() -> ExitCode {
             portcullis::log::start();
             portcullis::cli::run(arguments, &started, begun)
         }
-        Err(refusal) => refuse(&refusal),
+        Err(refusal) => {
+            portcullis::console::refuse_plainly(&refusal);
+            refusal.exit.code()
+        }
     };
     ExitCode::from(code)
-}
-
-fn refuse(refusal: &Refusal) -> u8 {
-    eprintln!("{refusal}");
-    debug_assert_ne!(refusal.exit, Exit::Usage);
-    refusal.exit.code()
 }

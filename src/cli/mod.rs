@@ -65,7 +65,8 @@ pub fn run(arguments: Vec<OsString>, started: &Started, begun: Instant) -> u8 {
         return init::run(*args, started, begun).unwrap_or_else(|(refusal, console)| refuse(&console, &refusal));
     }
     if let Command::Check(args) = cli.command {
-        return check::run(*args, started, begun).map_or_else(|refusal| refuse(&plain, &refusal), |text| print(&plain, &text));
+        return check::run(*args, started, begun)
+            .map_or_else(|refusal| refuse(&plain, &refusal), |text| print(&plain, &text));
     }
     match started.relax().and_then(|()| other(cli.command)) {
         Ok(text) => print(&plain, &text),
@@ -112,7 +113,11 @@ fn print(console: &Console, text: &str) -> u8 {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
         Err(error) => refuse(
             console,
-            &Refusal::new(Exit::Internal, format!("standard output cannot be written: {error}"), "free space, or redirect it elsewhere"),
+            &Refusal::new(
+                Exit::Internal,
+                format!("standard output cannot be written: {error}"),
+                "free space, or redirect it elsewhere",
+            ),
         ),
     }
 }

@@ -33,9 +33,9 @@ pub fn explain(notified: &Notified) -> Denial {
     if number == libc::SYS_socket || number == libc::SYS_socketpair {
         return socket(number, notified.args);
     }
-    let by_group = DANGEROUS.iter().find_map(|group| {
-        group.calls.iter().find(|(_, known)| *known == number).map(|(name, _)| (*name, group.why))
-    });
+    let by_group = DANGEROUS
+        .iter()
+        .find_map(|group| group.calls.iter().find(|(_, known)| *known == number).map(|(name, _)| (*name, group.why)));
     let by_condition = || ALLOWED_IF.iter().find(|c| c.call.1 == number).map(|c| (c.call.0, c.why));
     let by_descriptor = (EXEC_BY_DESCRIPTOR.0, "executes a file without a path, past the grants");
     let (name, why) = by_group.or_else(by_condition).unwrap_or(by_descriptor);

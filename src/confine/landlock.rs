@@ -30,7 +30,8 @@ pub fn enforce(plan: &LandlockPlan) -> Result<(), Refusal> {
     }
     for (ports, access) in [(&plan.connect, AccessNet::ConnectTcp), (&plan.bind, AccessNet::BindTcp)] {
         for port in ports.iter().flatten() {
-            ruleset = ruleset.add_rule(NetPort::new(*port, access)).map_err(|error| failed("a TCP port's rule", error))?;
+            ruleset =
+                ruleset.add_rule(NetPort::new(*port, access)).map_err(|error| failed("a TCP port's rule", error))?;
         }
     }
     let status = ruleset.restrict_self().map_err(|error| failed("entering the Landlock domain", error))?;

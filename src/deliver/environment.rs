@@ -31,7 +31,8 @@ pub fn decode(bytes: &[u8], variables: &[String]) -> Option<Vec<CString>> {
     if entries.len() != variables.len() {
         return None;
     }
-    let named = |entry: &[u8], variable: &str| entry.strip_prefix(variable.as_bytes()).is_some_and(|v| v.starts_with(b"="));
+    let named =
+        |entry: &[u8], variable: &str| entry.strip_prefix(variable.as_bytes()).is_some_and(|v| v.starts_with(b"="));
     let matches = entries.iter().zip(variables).all(|(entry, variable)| named(entry, variable));
     if !matches {
         return None;
@@ -50,7 +51,8 @@ mod tests {
 
     #[test]
     fn variables_survive_the_pipe() {
-        let bundle = Bundle::new(vec![("a".into(), SecretText::new("1=\n2".into())), ("b".into(), SecretText::new("x".into()))]);
+        let bundle =
+            Bundle::new(vec![("a".into(), SecretText::new("1=\n2".into())), ("b".into(), SecretText::new("x".into()))]);
         let pairs = [("A".to_owned(), "a".to_owned()), ("B".to_owned(), "b".to_owned())];
         let bytes = encode(&pairs, &bundle).unwrap();
         let decoded = decode(&bytes, &names()).unwrap();

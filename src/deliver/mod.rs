@@ -8,8 +8,8 @@ pub mod environment;
 pub mod template;
 
 use crate::config::model::FileFormat;
-use crate::secret::SecretText;
 use crate::seal::dotenv;
+use crate::secret::SecretText;
 use zeroize::Zeroizing;
 
 /// The variable that holds the number of the pipe's descriptor.

@@ -11,7 +11,8 @@ const OPEN: &str = "${";
 
 /// Fills the template. The error says where, in words, and never a value.
 pub fn fill(template: &str, bundle: &Bundle) -> Result<Zeroizing<Vec<u8>>, String> {
-    let mut out = Zeroizing::new(Vec::with_capacity(template.len() + bundle.size_hint() * (1 + template.matches(OPEN).count())));
+    let mut out =
+        Zeroizing::new(Vec::with_capacity(template.len() + bundle.size_hint() * (1 + template.matches(OPEN).count())));
     let mut rest = template;
     while let Some(dollar) = rest.find('$') {
         out.extend_from_slice(&rest.as_bytes()[..dollar]);
@@ -39,7 +40,9 @@ fn placeholder(out: &mut Vec<u8>, inner: &str, bundle: &Bundle) -> Result<(), St
         None => (&inner["secret:".len()..], None),
         Some((name, form)) => (name, Some(form)),
     };
-    let value = bundle.get(name).ok_or_else(|| format!("the template names the secret `{shown}`, which is not delivered to it"))?;
+    let value = bundle
+        .get(name)
+        .ok_or_else(|| format!("the template names the secret `{shown}`, which is not delivered to it"))?;
     match form {
         Some("json") => {
             json_escape(out, value.expose());

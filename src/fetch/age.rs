@@ -25,7 +25,10 @@ pub fn key(key: &AgeKey, given: &mut Given) -> Result<Key, Refusal> {
         }
     };
     parsed.map_err(|bad| {
-        Refusal::config(format!("{text}: `{path}` {}", bad.0), "name a file that `age-keygen -o FILE` or `portcullis init` made")
+        Refusal::config(
+            format!("{text}: `{path}` {}", bad.0),
+            "name a file that `age-keygen -o FILE` or `portcullis init` made",
+        )
     })
 }
 

@@ -19,7 +19,8 @@ pub struct Given(Vec<Option<OwnedFd>>);
 impl Given {
     /// Waits for the one message that carries them all.
     pub fn receive(channel: &Channel) -> Result<Given, Refusal> {
-        let broken = |error| Refusal::new(Exit::RoleBroke, format!("the fetcher lost init: init {error}"), "start again");
+        let broken =
+            |error| Refusal::new(Exit::RoleBroke, format!("the fetcher lost init: init {error}"), "start again");
         match channel.receive().map_err(broken)? {
             Some((Frame { tag: Tag::Give, a, .. }, descriptors)) if a == descriptors.len() as u64 => {
                 Ok(Given(descriptors.into_iter().map(Some).collect()))

@@ -30,7 +30,11 @@ fn usable(wanted: &Wanted, got: &Fetched) -> Result<(), Refusal> {
         return Err(said_no(wanted, "is empty", "set a value in the store; an empty credential is never handed on"));
     }
     if value.contains('\0') {
-        return Err(said_no(wanted, "contains a NUL byte", "store text; no program reads a credential past a NUL byte"));
+        return Err(said_no(
+            wanted,
+            "contains a NUL byte",
+            "store text; no program reads a credential past a NUL byte",
+        ));
     }
     if value.len() > LONGEST {
         return Err(said_no(wanted, "is longer than 512 KiB", "store a credential, not a file of this size"));
@@ -74,7 +78,10 @@ fn nowhere_else(wanted: &Wanted, got: &Fetched, texts: &[String]) -> Result<(), 
     };
     if texts.iter().any(stands_in) {
         return Err(Refusal::config(
-            format!("the value of `{}` also stands in the config, the command or the environment in plain text", wanted.name),
+            format!(
+                "the value of `{}` also stands in the config, the command or the environment in plain text",
+                wanted.name
+            ),
             "remove it there, and rotate it: it has been lying open",
         ));
     }

@@ -30,7 +30,8 @@ pub fn write(outputs: &Outputs, bundle: &Bundle, given: &mut Given) -> Result<Wr
         written.stdin = into_pipe(&json, place, given)?;
     }
     if let Some((place, variables)) = &outputs.env {
-        let bytes = environment::encode(variables, bundle).ok_or_else(|| Refusal::internal("a variable without its secret"))?;
+        let bytes =
+            environment::encode(variables, bundle).ok_or_else(|| Refusal::internal("a variable without its secret"))?;
         written.env = into_pipe(&bytes, *place, given)?;
     }
     for file in &outputs.files {
@@ -80,13 +81,14 @@ fn small(error: impl std::fmt::Display) -> Refusal {
 fn into_file(out: &OutputFile, bundle: &Bundle, given: &mut Given) -> Result<(), Refusal> {
     let selected = bundle.only(&out.secrets).ok_or_else(|| Refusal::internal("a file of unknown secrets"))?;
     let template = out.template.map(|place| given.text(place, &format!("the template of {}", out.var))).transpose()?;
-    let bytes = selected
-        .render(out.format, template.as_ref().map(|text| text.expose()))
-        .map_err(|why| Refusal::config(format!("deliver.file for {}: {why}", out.var), "correct the template or the secret"))?;
+    let bytes = selected.render(out.format, template.as_ref().map(|text| text.expose())).map_err(|why| {
+        Refusal::config(format!("deliver.file for {}: {why}", out.var), "correct the template or the secret")
+    })?;
     bounded(&bytes)?;
     let mut file = File::from(given.take(out.file)?);
     file.write_all(&bytes).map_err(|error| Refusal::internal(format!("writing a credentials file: {error}")))?;
-    memory::seal(&OwnedFd::from(file), FILE_SEALS).map_err(|errno| Refusal::internal(format!("sealing a credentials file: {errno}")))
+    memory::seal(&OwnedFd::from(file), FILE_SEALS)
+        .map_err(|errno| Refusal::internal(format!("sealing a credentials file: {errno}")))
 }
 
 /// Nothing about a delivered file changes any more.

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::given::Given;
 use super::{age, file, judge, output, vault};
+use crate::config::reference::Source;
 use crate::confine::verify::{Expected, Status};
 use crate::confine::{capabilities, filter, ids, landlock, limits};
-use crate::config::reference::Source;
+use crate::console;
 use crate::deliver::Bundle;
 use crate::launch::sanitise;
 use crate::plan::{Grant, GrantKind, LandlockPlan};
@@ -27,7 +28,7 @@ pub fn main() -> ! {
     let begun = Instant::now();
     let (Some(socket), Some(slice)) = (descriptors::take_contract(ROLE_SOCKET), descriptors::take_contract(ROLE_SLICE))
     else {
-        eprintln!("this is a role of portcullis and is not started by hand");
+        console::note("this is a role of portcullis and is not started by hand");
         process::exit_now(Exit::Usage.code());
     };
     let log = descriptors::standard(2).try_clone_to_owned();
@@ -85,8 +86,9 @@ fn report_each(reporter: &Reporter, fetched: &[Fetched]) -> Result<(), Refusal> 
 
 /// Confines this process before it reads one byte of a store or an identity.
 fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
-    nix::sys::prctl::set_no_new_privs()
-        .map_err(|errno| Refusal::host(format!("setting no_new_privs failed: {errno}"), "an outer sandbox forbids it"))?;
+    nix::sys::prctl::set_no_new_privs().map_err(|errno| {
+        Refusal::host(format!("setting no_new_privs failed: {errno}"), "an outer sandbox forbids it")
+    })?;
     limits::address_space(cage.address_space)?;
     let mut groups: Vec<u32> = nix::unistd::getgroups().unwrap_or_default().iter().map(|gid| gid.as_raw()).collect();
     if let Some((uid, gid)) = cage.ids {
@@ -100,8 +102,9 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     let status = Status::open()?;
     landlock::enforce(&domain(cage))?;
     let filter = filter::fetcher(cage.connect.is_some())?;
-    seccomp::install(filter.instructions(), false)
-        .map_err(|errno| Refusal::host(format!("the fetcher's filter failed: {errno}"), "an outer sandbox forbids seccomp"))?;
+    seccomp::install(filter.instructions(), false).map_err(|errno| {
+        Refusal::host(format!("the fetcher's filter failed: {errno}"), "an outer sandbox forbids seccomp")
+    })?;
     groups.sort_unstable();
     groups.dedup();
     let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
@@ -151,12 +154,16 @@ fn fetch_all(slice: &Slice, given: &mut Given, deadline: Instant) -> Result<Vec<
         let left = deadline.saturating_duration_since(Instant::now());
         let answer = vault::fetch(vault_store(store, given)?, &wants, left)?;
         for warning in &answer.warnings {
-            eprintln!("warning: {warning}");
+            console::note(&format!("warning: {warning}"));
         }
         found.extend(wanted.iter().map(|(index, _)| *index).zip(answer.fetched));
     }
     let all: Vec<Fetched> = found.into_values().collect();
-    if all.len() == slice.secrets.len() { Ok(all) } else { Err(Refusal::internal("a source returned fewer values than asked")) }
+    if all.len() == slice.secrets.len() {
+        Ok(all)
+    } else {
+        Err(Refusal::internal("a source returned fewer values than asked"))
+    }
 }
 
 fn want(wanted: &Wanted) -> vault::Want {

@@ -28,7 +28,9 @@ impl Command {
             Refusal::host(format!("/dev/null cannot be opened: {error}"), "provide it in this container")
         })?;
         Ok(Command {
-            image: own_image.try_clone().map_err(|error| Refusal::internal(format!("copying a descriptor: {error}")))?,
+            image: own_image
+                .try_clone()
+                .map_err(|error| Refusal::internal(format!("copying a descriptor: {error}")))?,
             null: null.into(),
             argv: exec::Strings::new(vec![c_string(ROLE_FETCHER, "the role's name")?]),
             envp: exec::Strings::new(level.into_iter().collect()),

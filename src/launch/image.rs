@@ -53,11 +53,16 @@ fn seal(memory: OwnedFd, from: &Path) -> Result<OwnedFd, Refusal> {
     }
     .map_err(|errno| no_copy(from, errno.desc()))?;
     let reopened = format!("/proc/self/fd/{}", memory.as_raw_fd());
-    open(reopened.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| no_copy(from, errno.desc()))
+    open(reopened.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| no_copy(from, errno.desc()))
 }
 
 fn unusable(path: &Path, why: &str) -> Refusal {
-    Refusal::new(Exit::NotExecutable, format!("`{}` cannot be read: {why}", path.display()), "check the file's permissions")
+    Refusal::new(
+        Exit::NotExecutable,
+        format!("`{}` cannot be read: {why}", path.display()),
+        "check the file's permissions",
+    )
 }
 
 fn no_copy(path: &Path, why: &str) -> Refusal {

@@ -105,7 +105,8 @@ fn become_the_user(cage: &Cage) -> Result<(), Refusal> {
 /// Dies when init does; asked twice, for changing the user id clears it (prctl(2), PR_SET_PDEATHSIG).
 fn die_with(init: Option<Pid>) -> Result<(), Refusal> {
     let Some(init) = init else { return Ok(()) };
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(|errno| cannot("setting the parent-death signal", errno))?;
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
+        .map_err(|errno| cannot("setting the parent-death signal", errno))?;
     if getppid() == init {
         return Ok(());
     }
@@ -169,12 +170,7 @@ fn install_filter(plan: &SyscallPlan, compiled: Compiled) -> Result<Option<Owned
 }
 
 fn expected(cage: &Cage) -> Expected {
-    Expected {
-        uid: cage.ids.uid,
-        gid: cage.ids.gid,
-        groups: cage.ids.groups.clone(),
-        bounding_empty: cage.bounding,
-    }
+    Expected { uid: cage.ids.uid, gid: cage.ids.gid, groups: cage.ids.groups.clone(), bounding_empty: cage.bounding }
 }
 
 /// The descriptors that the launcher still needs after the arrangement.
@@ -192,12 +188,14 @@ fn arrange_descriptors(plan: &Plan, kit: Kit, image: &OwnedFd) -> Result<(Vec<CS
     let sockets = plan.launch.sockets as RawFd;
     let first_free = 3 + sockets;
     let floor = first_free + 1 + plan.delivery.files.len() as RawFd;
-    let up = |fd: &OwnedFd| descriptors::move_above(fd.as_fd(), floor).map_err(|errno| cannot("moving a descriptor", errno));
+    let up =
+        |fd: &OwnedFd| descriptors::move_above(fd.as_fd(), floor).map_err(|errno| cannot("moving a descriptor", errno));
     let up_all = |fd: &Option<OwnedFd>| fd.as_ref().map(up).transpose();
     let (pipe, stdin) = (up_all(&kit.pipe)?, up_all(&kit.stdin)?);
     let kept = Kept { image: up(image)?, env: up_all(&kit.env)? };
     let files = kit.files.iter().map(up).collect::<Result<Vec<_>, _>>()?;
-    let place = |fd: &OwnedFd, at| descriptors::place(fd.as_fd(), at).map_err(|errno| cannot("placing a descriptor", errno));
+    let place =
+        |fd: &OwnedFd, at| descriptors::place(fd.as_fd(), at).map_err(|errno| cannot("placing a descriptor", errno));
 
     let mut env = environment_texts(plan)?;
     descriptors::cloexec_from(3).map_err(|errno| cannot("closing descriptors", errno))?;

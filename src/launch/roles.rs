@@ -106,7 +106,13 @@ pub fn start_launcher(plan: &Plan, ends: &mut BundleEnds) -> Result<Launcher, Re
     let child = process::fork().map_err(|errno| short_of("a process", errno))?;
     let Some(pid) = child else {
         drop((ours, log, exec_result));
-        launcher::run(plan, launcher::Kit::of(std::mem::take(ends)), exec_writer, Reporter::new(theirs, log_writer), init)
+        launcher::run(
+            plan,
+            launcher::Kit::of(std::mem::take(ends)),
+            exec_writer,
+            Reporter::new(theirs, log_writer),
+            init,
+        )
     };
     let role = Role { pid, channel: ours, log: LogLines::new("launcher", log) };
     Ok(Launcher { role, exec_result })
@@ -165,13 +171,21 @@ fn log_pipe() -> Result<(OwnedFd, OwnedFd), Refusal> {
 
 /// Our own image, opened while `/proc` is as we were started with it.
 pub fn own_image() -> Result<OwnedFd, Refusal> {
-    nix::fcntl::open("/proc/self/exe", OFlag::O_PATH | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty()).map_err(|errno| {
-        Refusal::host(format!("/proc/self/exe cannot be opened: {errno}"), "mount /proc: portcullis verifies itself there")
-    })
+    nix::fcntl::open("/proc/self/exe", OFlag::O_PATH | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty()).map_err(
+        |errno| {
+            Refusal::host(
+                format!("/proc/self/exe cannot be opened: {errno}"),
+                "mount /proc: portcullis verifies itself there",
+            )
+        },
+    )
 }
 
 fn short_of(what: &str, error: impl std::fmt::Display) -> Refusal {
-    Refusal::host(format!("the kernel did not give {what}: {error}"), "raise the limit that is exhausted (ulimit -a, pids cgroup)")
+    Refusal::host(
+        format!("the kernel did not give {what}: {error}"),
+        "raise the limit that is exhausted (ulimit -a, pids cgroup)",
+    )
 }
 
 /// Ends a child that has no business any more, by its own pid. ESRCH: it is gone already.

@@ -32,6 +32,8 @@ const MOST_LISTEN_FDS: u32 = 64;
 pub fn sanitise() -> Result<Started, Refusal> {
     // First of all: a TERM from here on waits in the kernel until the loop reads it.
     let mask = signals::set_mask(signals::ALL).map_err(|errno| odd("blocking signals", errno))?;
+    // A parent that ignores SIGCHLD would have the kernel reap our children before we see how they ended.
+    signals::reset_to_default(libc::SIGCHLD).map_err(|errno| odd("resetting SIGCHLD", errno))?;
     let env: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
     let listen_fds = listen_fds(&env, std::process::id());
     descriptors::close_from(3 + listen_fds).map_err(|errno| odd("closing stray descriptors", errno))?;
@@ -63,7 +65,8 @@ pub fn undumpable() -> Result<(), Refusal> {
 
 /// Counts only where the manager says that it means this very process.
 fn listen_fds(env: &BTreeMap<OsString, OsString>, pid: u32) -> u32 {
-    let number = |name: &str| env.get(OsStr::new(name)).and_then(|value| value.to_str()).and_then(|v| v.parse::<u32>().ok());
+    let number =
+        |name: &str| env.get(OsStr::new(name)).and_then(|value| value.to_str()).and_then(|v| v.parse::<u32>().ok());
     match (number("LISTEN_PID"), number("LISTEN_FDS")) {
         (Some(owner), Some(count)) if owner == pid && count <= MOST_LISTEN_FDS => count,
         _ => 0,

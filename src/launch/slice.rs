@@ -15,7 +15,12 @@ use super::roles::BundleEnds;
 
 /// The slice, and the files to give with it. Everything is opened here, by init, with the rights it was started with: the
 /// fetcher itself then needs none.
-pub fn cut(plan: &Plan, fetch: &FetchPlan, ends: &mut BundleEnds, left: Duration) -> Result<(Slice, Vec<OwnedFd>), Refusal> {
+pub fn cut(
+    plan: &Plan,
+    fetch: &FetchPlan,
+    ends: &mut BundleEnds,
+    left: Duration,
+) -> Result<(Slice, Vec<OwnedFd>), Refusal> {
     let mut bag = Bag(Vec::new());
     let secrets = fetch
         .secrets

@@ -26,6 +26,16 @@ pub fn own_group() -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Takes the foreground back from a group that is ending or has ended. Without a terminal there is nothing to do, and a
+/// terminal that is gone cannot be taken back.
+pub fn take_back(group: Pid) {
+    if let Some(tty) = terminal()
+        && tcgetpgrp(tty).is_ok_and(|foreground| foreground == group)
+    {
+        tcsetpgrp(tty, getpgrp()).ok();
+    }
+}
+
 fn cannot(what: &str, errno: nix::errno::Errno) -> Refusal {
     Refusal::host(format!("{what} failed: {errno}"), "an outer sandbox may forbid it; allow it there")
 }

@@ -148,8 +148,13 @@ fn landlock_abi(host: &Host) -> Result<u32, Refusal> {
     let hint = "use Linux 6.2 or newer with Landlock enabled (boot parameter lsm=...,landlock), and allow the landlock_* calls in the container's seccomp profile";
     match host.kernel.landlock {
         Ok(abi) if abi >= OLDEST_ABI => Ok(abi),
-        Ok(abi) => Err(Refusal::host(format!("Landlock here is ABI {abi}, too old to protect files (ABI {OLDEST_ABI} is needed)"), hint)),
-        Err(errno) => Err(Refusal::host(format!("Landlock is not available: the kernel or an outer sandbox says {errno}"), hint)),
+        Ok(abi) => Err(Refusal::host(
+            format!("Landlock here is ABI {abi}, too old to protect files (ABI {OLDEST_ABI} is needed)"),
+            hint,
+        )),
+        Err(errno) => {
+            Err(Refusal::host(format!("Landlock is not available: the kernel or an outer sandbox says {errno}"), hint))
+        }
     }
 }
 
@@ -221,7 +226,8 @@ fn base_grants(host: &Host) -> Vec<Grant> {
         paths.iter().map(grant).collect::<Vec<_>>()
     };
     let base = &host.base;
-    [of(&base.execute, GrantKind::Execute), of(&base.read, GrantKind::Read), of(&base.devices, GrantKind::Device)].concat()
+    [of(&base.execute, GrantKind::Execute), of(&base.read, GrantKind::Read), of(&base.devices, GrantKind::Device)]
+        .concat()
 }
 
 fn listed(
@@ -235,7 +241,10 @@ fn listed(
         let found = paths::find(path.as_path(), from)?;
         if found.path == std::path::Path::new("/") {
             return Err(Refusal::config(
-                format!("{from}: `{}` is the root directory, and a grant of everything is no cage", path.as_path().display()),
+                format!(
+                    "{from}: `{}` is the root directory, and a grant of everything is no cage",
+                    path.as_path().display()
+                ),
                 "name the directories that the program needs",
             ));
         }
@@ -251,7 +260,12 @@ fn own_program(launch: &Launch, grants: &mut Vec<Grant>) -> Result<(), Refusal> 
         grants.iter().any(|g| kinds.contains(&g.kind) && path.starts_with(&g.path))
     };
     if !covered(grants, &launch.program, &[GrantKind::Execute]) {
-        grants.push(Grant { path: launch.program.clone(), directory: false, kind: GrantKind::Execute, from: "the command" });
+        grants.push(Grant {
+            path: launch.program.clone(),
+            directory: false,
+            kind: GrantKind::Execute,
+            from: "the command",
+        });
     }
     if let Image::LoaderCopy(loader) = &launch.image {
         let loader = paths::find(loader, "the program's loader")?.path;

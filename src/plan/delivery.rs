@@ -31,13 +31,21 @@ pub fn decide(loaded: &Loaded, notes: &mut Vec<String>) -> Result<Delivery, Refu
             Some(listed) => listed.iter().map(ToString::to_string).collect(),
             None => names.clone(),
         };
-        files.push(FileOut { var: file.var.to_string(), format: file.format, template: template.transpose()?, secrets });
+        files.push(FileOut {
+            var: file.var.to_string(),
+            format: file.format,
+            template: template.transpose()?,
+            secrets,
+        });
     }
     if !env.is_empty() {
         notes.push("deliver.env exposes values to every child of the workload and to /proc/PID/environ".to_owned());
     }
     if !files.is_empty() {
-        notes.push("deliver.file keeps values readable to the workload for its whole life, and memory can be swapped".to_owned());
+        notes.push(
+            "deliver.file keeps values readable to the workload for its whole life, and memory can be swapped"
+                .to_owned(),
+        );
     }
     Ok(Delivery { pipe: config.deliver.pipe, stdin: config.deliver.stdin, env, files })
 }

@@ -158,7 +158,9 @@ fn store(vault: &Vault, places: &Places<'_>) -> Result<StorePlan, Refusal> {
 
 /// The host (without brackets) and the port of `https://host[:port]`.
 fn host_and_port(address: &str) -> Result<(String, u16), Refusal> {
-    let bad = || Refusal::config(format!("vault.address `{address}` is no https address"), "write it as \"https://host:8200\"");
+    let bad = || {
+        Refusal::config(format!("vault.address `{address}` is no https address"), "write it as \"https://host:8200\"")
+    };
     let authority = address.strip_prefix("https://").ok_or_else(bad)?.trim_end_matches('/');
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port.parse().map_err(|_| bad())?),
@@ -189,7 +191,9 @@ fn haystack(loaded: &Loaded, started: &Started) -> Vec<String> {
     texts.extend(loaded.config.workload.env.set.values().cloned());
     let passed = loaded.config.workload.env.pass.iter();
     texts.extend(
-        passed.filter_map(|name| started.env.get(std::ffi::OsStr::new(name.as_str()))).map(|v| v.to_string_lossy().into_owned()),
+        passed
+            .filter_map(|name| started.env.get(std::ffi::OsStr::new(name.as_str())))
+            .map(|v| v.to_string_lossy().into_owned()),
     );
     texts.retain(|text| !text.is_empty());
     texts

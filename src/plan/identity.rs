@@ -14,7 +14,10 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
             return Err(exposed(what, &path, grant, "read"));
         }
         if !cage.ids.change {
-            notes.push(format!("{what} `{}` can be read by a shell of the workload's user outside the cage", path.display()));
+            notes.push(format!(
+                "{what} `{}` can be read by a shell of the workload's user outside the cage",
+                path.display()
+            ));
         }
     }
     for secret in fetch.secrets.iter().filter(|secret| secret.from.source == Source::Age) {
@@ -38,7 +41,10 @@ fn identities(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
 fn covering<'a>(grants: &'a [Grant], path: &Path, which: impl Fn(&Grant) -> bool) -> Option<&'a Grant> {
     // The file may be reached by its own name or by what that name links to.
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    grants.iter().filter(|grant| which(grant)).find(|grant| real.starts_with(&grant.path) || path.starts_with(&grant.path))
+    grants
+        .iter()
+        .filter(|grant| which(grant))
+        .find(|grant| real.starts_with(&grant.path) || path.starts_with(&grant.path))
 }
 
 fn exposed(what: &str, path: &Path, grant: &Grant, verb: &str) -> Refusal {

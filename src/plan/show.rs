@@ -49,16 +49,25 @@ pub fn text(plan: &Plan, live: Option<&[SecretNote]>, now: i64) -> String {
     let names: Vec<&str> = launch.env.iter().map(|(name, _)| name.as_str()).collect();
     out.line("environment", &names.join(" "));
     out.line("user", &user(plan));
-    out.line("capabilities", if plan.cage.bounding { "none, bounding set empty, securebits locked" } else { "none, bounding set as found" });
+    out.line(
+        "capabilities",
+        if plan.cage.bounding { "none, bounding set empty, securebits locked" } else { "none, bounding set as found" },
+    );
     out.line("syscalls", &syscalls(plan));
     grants(plan, &mut out);
     out.line("connect", &ports(plan.cage.landlock.connect.as_deref()));
     out.line("bind", &ports(plan.cage.landlock.bind.as_deref()));
-    out.line("scopes", if plan.cage.landlock.scopes { "signals and abstract unix sockets stay inside" } else { "NOT RESTRICTED" });
+    out.line(
+        "scopes",
+        if plan.cage.landlock.scopes { "signals and abstract unix sockets stay inside" } else { "NOT RESTRICTED" },
+    );
     out.line("limits", &limits(plan));
     secrets(plan, live, now, &mut out);
     out.line("delivery", &delivery(&plan.delivery));
-    out.line("mode", &format!("{}, deadline {:?}, stop timeout {:?}", mode(plan.mode), plan.deadline, plan.stop_timeout));
+    out.line(
+        "mode",
+        &format!("{}, deadline {:?}, stop timeout {:?}", mode(plan.mode), plan.deadline, plan.stop_timeout),
+    );
     out.line("host", &format!("Linux {}, landlock abi {}", plan.kernel, plan.cage.landlock.abi));
     for note in &plan.notes {
         out.line("note", note);
@@ -111,7 +120,9 @@ fn grants(plan: &Plan, out: &mut Screen) {
     ] {
         let of_kind = plan.cage.landlock.grants.iter().filter(|grant| grant.kind == kind);
         let (own, base): (Vec<_>, Vec<_>) = of_kind.partition(|grant| grant.from != "the system's own");
-        let list = |grants: &[&super::Grant]| grants.iter().map(|g| g.path.display().to_string()).collect::<Vec<_>>().join(" ");
+        let list = |grants: &[&super::Grant]| {
+            grants.iter().map(|g| g.path.display().to_string()).collect::<Vec<_>>().join(" ")
+        };
         if !own.is_empty() {
             out.line(name, &list(&own));
         }
@@ -137,12 +148,15 @@ fn limits(plan: &Plan) -> String {
 fn secrets(plan: &Plan, live: Option<&[SecretNote]>, now: i64, out: &mut Screen) {
     let Some(fetch) = &plan.fetch else { return out.line("secrets", "none") };
     for (index, secret) in fetch.secrets.iter().enumerate() {
-        let most = secret.max_age.map(|most| format!(", at most {} old", age(most.as_secs() as i64))).unwrap_or_default();
+        let most =
+            secret.max_age.map(|most| format!(", at most {} old", age(most.as_secs() as i64))).unwrap_or_default();
         let found = match live.and_then(|notes| notes.get(index)) {
             None => String::new(),
             Some(note) => {
                 let version = note.version.map(|v| format!(", version {v}")).unwrap_or_default();
-                let set = note.set_at.map_or(", no time known".to_owned(), |at| format!(", set {} ago", age((now - at).max(0))));
+                let set = note
+                    .set_at
+                    .map_or(", no time known".to_owned(), |at| format!(", set {} ago", age((now - at).max(0))));
                 format!(": fetched{version}{set}")
             }
         };
@@ -167,7 +181,9 @@ fn delivery(delivery: &Delivery) -> String {
     if delivery.stdin {
         ways.push("standard input".to_owned());
     }
-    ways.extend(delivery.files.iter().map(|file| format!("a sealed file ({}, {:?})", file.var, file.format).to_lowercase()));
+    ways.extend(
+        delivery.files.iter().map(|file| format!("a sealed file ({}, {:?})", file.var, file.format).to_lowercase()),
+    );
     ways.extend(delivery.env.iter().map(|env| format!("the variable {} (last resort)", env.var)));
     if ways.is_empty() { "nothing".to_owned() } else { ways.join(", ") }
 }

@@ -72,7 +72,8 @@ impl Denials {
             *count += 1;
         } else if self.counts.len() < MOST_KINDS {
             let program = name_of(notified.pid);
-            console.say("denied", &format!("denied: {} by {program} (pid {}): {}", denial.call, notified.pid, denial.why));
+            console
+                .say("denied", &format!("denied: {} by {program} (pid {}): {}", denial.call, notified.pid, denial.why));
             self.counts.insert(denial, 1);
         } else {
             self.others += 1;
@@ -81,7 +82,8 @@ impl Denials {
 
     /// `denied: ptrace 3, socket(AF_ALG, ...) 1`, if there was anything.
     pub fn summary(&self) -> Option<String> {
-        let mut parts: Vec<String> = self.counts.iter().map(|(denial, count)| format!("{} {count}", denial.call)).collect();
+        let mut parts: Vec<String> =
+            self.counts.iter().map(|(denial, count)| format!("{} {count}", denial.call)).collect();
         if self.others > 0 {
             parts.push(format!("others {}", self.others));
         }
@@ -91,5 +93,6 @@ impl Denials {
 
 /// The command's name as the kernel keeps it: readable even of an undumpable process.
 fn name_of(pid: u32) -> String {
-    std::fs::read_to_string(format!("/proc/{pid}/comm")).map_or_else(|_| "a process".to_owned(), |name| name.trim_end().to_owned())
+    std::fs::read_to_string(format!("/proc/{pid}/comm"))
+        .map_or_else(|_| "a process".to_owned(), |name| name.trim_end().to_owned())
 }

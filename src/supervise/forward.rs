@@ -11,8 +11,10 @@ const OWN: [i32; 2] = [libc::SIGCHLD, libc::SIGURG];
 /// Signals that ask a program to end.
 pub const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 
-pub fn is_forwarded(signal: i32) -> bool {
-    !OWN.contains(&signal)
+/// Whether it is for the workload. A SIGPIPE that our own write to a closed standard error raised is not: blocked signals
+/// arrive here even when they are ignored.
+pub fn is_forwarded(arrived: &Arrived) -> bool {
+    !OWN.contains(&arrived.signal) && arrived.sender != Pid::this().as_raw()
 }
 
 /// Passes one on, with its value if it was queued with one. ESRCH: the workload has just ended, which the loop will see.
@@ -43,7 +45,13 @@ mod tests {
     #[test]
     fn sixty_signals_are_forwarded() {
         let deliverable = (1..=64).filter(|s| ![libc::SIGKILL, libc::SIGSTOP].contains(s));
-        assert_eq!(deliverable.filter(|s| is_forwarded(*s)).count(), 60);
+        assert_eq!(deliverable.filter(|s| is_forwarded(&Arrived::of(*s))).count(), 60);
+    }
+
+    #[test]
+    fn what_init_raised_itself_is_not_forwarded() {
+        let own = Arrived { sender: Pid::this().as_raw(), ..Arrived::of(libc::SIGPIPE) };
+        assert!(!is_forwarded(&own));
     }
 
     #[test]

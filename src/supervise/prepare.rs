@@ -12,6 +12,7 @@ use super::denials::Denials;
 use super::{forward, ignore, wait};
 use crate::console::Console;
 use crate::launch::roles::{self, BundleEnds, Fetcher, Launcher, Role};
+use crate::launch::tty;
 use crate::plan::Plan;
 use crate::refusal::{Exit, Refusal};
 use crate::sys::process::{Ended, Reaped, reap_one};
@@ -74,6 +75,8 @@ struct Fetching {
     allowance: Allowance,
     bundle: Option<[u64; 3]>,
     ended: Option<Ended>,
+    /// It closed its end: only its death is still to come.
+    closed: bool,
 }
 
 struct Launching {
@@ -81,6 +84,7 @@ struct Launching {
     allowance: Allowance,
     caged: bool,
     ended: Option<Ended>,
+    closed: bool,
 }
 
 struct Preparation<'a> {
@@ -111,15 +115,16 @@ enum Source {
 
 impl<'a> Preparation<'a> {
     fn begin(plan: &'a Plan, console: Console, end: Instant, launcher: bool, fetch: bool) -> Result<Self, Refusal> {
-        let signals = signals::descriptor(signals::ALL).map_err(|errno| Refusal::internal(format!("signalfd: {errno}")))?;
-        nix::sys::prctl::set_child_subreaper(true)
-            .map_err(|errno| Refusal::host(format!("becoming a subreaper failed: {errno}"), "an outer sandbox forbids it"))?;
+        let signals =
+            signals::descriptor(signals::ALL).map_err(|errno| Refusal::internal(format!("signalfd: {errno}")))?;
+        nix::sys::prctl::set_child_subreaper(true).map_err(|errno| {
+            Refusal::host(format!("becoming a subreaper failed: {errno}"), "an outer sandbox forbids it")
+        })?;
         let own_image = roles::own_image()?;
         let mut ends = BundleEnds::make(plan)?;
-        let launching = launcher
-            .then(|| roles::start_launcher(plan, &mut ends))
-            .transpose()?
-            .map(|launcher| Launching { launcher, allowance: Allowance::launcher(), caged: false, ended: None });
+        let launching = launcher.then(|| roles::start_launcher(plan, &mut ends)).transpose()?.map(|launcher| {
+            Launching { launcher, allowance: Allowance::launcher(), caged: false, ended: None, closed: false }
+        });
         let mut preparation = Preparation {
             plan,
             console,
@@ -148,6 +153,7 @@ impl<'a> Preparation<'a> {
             allowance: Allowance::fetcher(secrets),
             bundle: None,
             ended: None,
+            closed: false,
         });
         Ok(())
     }
@@ -206,7 +212,11 @@ impl<'a> Preparation<'a> {
         }
         let wanted = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
         let sealed = |file| memory::seals_of(file).is_ok_and(|seals| seals & wanted == wanted);
-        if self.ends.files.iter().all(sealed) { Ok(()) } else { Err(broke("the fetcher left a credentials file unsealed")) }
+        if self.ends.files.iter().all(sealed) {
+            Ok(())
+        } else {
+            Err(broke("the fetcher left a credentials file unsealed"))
+        }
     }
 
     fn too_late(&self) -> Refusal {
@@ -242,11 +252,13 @@ impl<'a> Preparation<'a> {
     fn sources(&self) -> Vec<(Source, BorrowedFd<'_>)> {
         let mut sources = vec![(Source::Signals, self.signals.as_fd())];
         if let Some(launching) = self.launching.as_ref().filter(|l| l.ended.is_none()) {
-            sources.push((Source::Launcher, launching.launcher.role.channel.as_fd()));
+            if !launching.closed {
+                sources.push((Source::Launcher, launching.launcher.role.channel.as_fd()));
+            }
             sources.extend(launching.launcher.role.log.as_fd().map(|fd| (Source::LauncherLog, fd)));
         }
         if let Some(fetching) = self.fetching.as_ref().filter(|f| f.ended.is_none()) {
-            if fetching.bundle.is_none() {
+            if fetching.bundle.is_none() && !fetching.closed {
                 sources.push((Source::Fetcher, fetching.role.channel.as_fd()));
             }
             sources.extend(fetching.role.log.as_fd().map(|fd| (Source::FetcherLog, fd)));
@@ -281,7 +293,7 @@ impl<'a> Preparation<'a> {
                 self.reap()?;
             } else if forward::ENDING.contains(&arrived.signal) {
                 return Err(Stopped::Signalled(arrived.signal));
-            } else if forward::is_forwarded(arrived.signal) && self.held.len() < MOST_HELD {
+            } else if forward::is_forwarded(&arrived) && self.held.len() < MOST_HELD {
                 self.held.push(arrived);
             }
         }
@@ -340,7 +352,11 @@ impl<'a> Preparation<'a> {
     fn fetcher_frame(&mut self) -> Result<bool, Refusal> {
         let Some(fetching) = &mut self.fetching else { return Ok(false) };
         let frame = match fetching.role.channel.receive() {
-            Ok(None) | Err(WireError::Closed) => return Ok(false),
+            Ok(None) => return Ok(false),
+            Err(WireError::Closed) => {
+                fetching.closed = true;
+                return Ok(false);
+            }
             Ok(Some((frame, descriptors))) if descriptors.is_empty() => frame,
             Ok(Some(_)) => return Err(broke("the fetcher sent a descriptor")),
             Err(error) => return Err(broke(format!("the fetcher {error}"))),
@@ -379,7 +395,11 @@ impl<'a> Preparation<'a> {
         let Some(launching) = &mut self.launching else { return Ok(false) };
         let role = &mut launching.launcher.role;
         let (frame, mut descriptors) = match role.channel.receive() {
-            Ok(None) | Err(WireError::Closed) => return Ok(false),
+            Ok(None) => return Ok(false),
+            Err(WireError::Closed) => {
+                launching.closed = true;
+                return Ok(false);
+            }
             Ok(Some(message)) => message,
             Err(error) => return Err(broke(format!("the launcher {error}"))),
         };
@@ -413,6 +433,9 @@ impl<'a> Preparation<'a> {
                 // ECHILD: it was reaped already.
                 ignore(nix::sys::wait::waitpid(pid, None));
             }
+        }
+        if let Some(launching) = &self.launching {
+            tty::take_back(launching.launcher.role.pid);
         }
         self.print_logs();
     }

@@ -11,10 +11,13 @@ use crate::sys::{memory, seccomp};
 pub fn settle(plan: &Plan) -> Result<(), Refusal> {
     let kept = plan.cage.ids.change.then_some(Capability::CAP_KILL);
     capabilities::keep_only(kept)?;
-    nix::sys::prctl::set_no_new_privs()
-        .map_err(|errno| Refusal::host(format!("init's no_new_privs failed: {errno}"), "an outer sandbox forbids it"))?;
+    nix::sys::prctl::set_no_new_privs().map_err(|errno| {
+        Refusal::host(format!("init's no_new_privs failed: {errno}"), "an outer sandbox forbids it")
+    })?;
     let filter = filter::init()?;
-    seccomp::install(filter.instructions(), false)
-        .map_err(|errno| Refusal::host(format!("init's own filter failed: {errno}"), "an outer sandbox forbids seccomp"))?;
+    seccomp::install(filter.instructions(), false).map_err(|errno| {
+        Refusal::host(format!("init's own filter failed: {errno}"), "an outer sandbox forbids seccomp")
+    })?;
+    memory::trim_heap();
     memory::drop_own_text().map_err(|errno| Refusal::internal(format!("giving back memory: {errno}")))
 }

@@ -26,7 +26,9 @@ enum State {
     Executing,
     Running,
     /// Somebody asked for the end, or the workload has ended: what is left at that time is killed.
-    Ending { kill_at: Instant },
+    Ending {
+        kill_at: Instant,
+    },
 }
 
 struct Supervisor<'a> {
@@ -39,6 +41,8 @@ struct Supervisor<'a> {
     denials: Option<Denials>,
     ended: Option<Ended>,
     killed: bool,
+    /// Whether those that the workload left behind were told to end.
+    asked_the_rest: bool,
     children: bool,
 }
 
@@ -67,6 +71,7 @@ pub fn supervise(
         denials: prepared.denials,
         ended: None,
         killed: false,
+        asked_the_rest: false,
         children: true,
     };
     let go = role.channel.send(Frame::new(Tag::Go, 0, 0, 0), &[]);
@@ -80,10 +85,11 @@ pub fn supervise(
         supervisor.kill_and_wait();
         return Err(refusal.into());
     }
-    for arrived in prepared.held {
-        supervisor.signal(arrived)?;
+    let lived = prepared.held.into_iter().try_for_each(|arrived| supervisor.signal(arrived));
+    if let Err(refusal) = lived.and_then(|()| supervisor.live()) {
+        supervisor.kill_and_wait();
+        return Err(refusal.into());
     }
-    supervisor.live()?;
     Ok(supervisor.last_words())
 }
 
@@ -153,7 +159,8 @@ impl Supervisor<'_> {
     fn hear_exec(&mut self) -> Result<(), Refusal> {
         let Some(pipe) = &self.exec_result else { return Ok(()) };
         let mut bytes = [0u8; 4];
-        let length = nix::unistd::read(pipe, &mut bytes).map_err(|errno| Refusal::internal(format!("exec: {errno}")))?;
+        let length =
+            nix::unistd::read(pipe, &mut bytes).map_err(|errno| Refusal::internal(format!("exec: {errno}")))?;
         self.exec_result = None;
         if length > 0 {
             return Err(exec_refusal(self.plan, Errno::from_raw(i32::from_le_bytes(bytes))));
@@ -173,7 +180,7 @@ impl Supervisor<'_> {
     }
 
     fn signal(&mut self, arrived: Arrived) -> Result<(), Refusal> {
-        if !forward::is_forwarded(arrived.signal) {
+        if !forward::is_forwarded(&arrived) {
             return Ok(());
         }
         if self.ended.is_none() {
@@ -183,7 +190,7 @@ impl Supervisor<'_> {
         if arrived.signal == libc::SIGTERM {
             if self.ended.is_none() {
                 // A stopped program could not hear it.
-                forward::forward(self.workload, Arrived { signal: libc::SIGCONT, code: 0, value: 0 })
+                forward::forward(self.workload, Arrived::of(libc::SIGCONT))
                     .map_err(|errno| Refusal::internal(format!("continuing the workload: {errno}")))?;
             }
             self.begin_to_end();
@@ -201,7 +208,7 @@ impl Supervisor<'_> {
     fn reap(&mut self) -> Result<(), Refusal> {
         loop {
             match reap_one().map_err(|errno| Refusal::internal(format!("waitpid: {errno}")))? {
-                Reaped::NoneYet => return Ok(()),
+                Reaped::NoneYet => return self.term_the_rest(),
                 Reaped::NoChildren => {
                     self.children = false;
                     return Ok(());
@@ -222,7 +229,7 @@ impl Supervisor<'_> {
             ended => {
                 self.ended = Some(ended);
                 self.begin_to_end();
-                self.term_the_rest()
+                Ok(())
             }
         }
     }
@@ -242,9 +249,13 @@ impl Supervisor<'_> {
 
     /// The workload is gone: whoever it left behind gets TERM, and the rest of the time.
     fn term_the_rest(&mut self) -> Result<(), Refusal> {
+        if self.ended.is_none() || self.asked_the_rest {
+            return Ok(());
+        }
+        self.asked_the_rest = true;
         for pid in descendants::living() {
-            forward::forward(pid, Arrived { signal: libc::SIGTERM, code: 0, value: 0 })
-                .and_then(|()| forward::forward(pid, Arrived { signal: libc::SIGCONT, code: 0, value: 0 }))
+            forward::forward(pid, Arrived::of(libc::SIGTERM))
+                .and_then(|()| forward::forward(pid, Arrived::of(libc::SIGCONT)))
                 .map_err(|errno| Refusal::internal(format!("ending process {pid}: {errno}")))?;
         }
         Ok(())
@@ -255,7 +266,8 @@ impl Supervisor<'_> {
         let left = descendants::living();
         if !self.killed {
             let whom = if self.ended.is_none() { "the program" } else { "what the program left behind" };
-            self.console.say("killed", &format!("{whom} did not end within {:?} and is killed", self.plan.stop_timeout));
+            self.console
+                .say("killed", &format!("{whom} did not end within {:?} and is killed", self.plan.stop_timeout));
             self.killed = true;
         }
         for pid in left {
@@ -268,9 +280,15 @@ impl Supervisor<'_> {
 
     /// A refusal after "go": nothing that was started may stay.
     fn kill_and_wait(&mut self) {
-        if self.ended.is_none() && roles::kill(self.workload).is_ok() {
-            // ECHILD: it was reaped already.
-            ignore(nix::sys::wait::waitpid(self.workload, None));
+        if self.ended.is_none() {
+            ignore(roles::kill(self.workload));
+        }
+        // What a kill orphans becomes our child: until there is none. A failing wait means the same.
+        loop {
+            descendants::living().into_iter().for_each(|pid| ignore(roles::kill(pid)));
+            if nix::sys::wait::waitpid(None, None).is_err() {
+                return;
+            }
         }
     }
 
@@ -282,10 +300,7 @@ impl Supervisor<'_> {
 
     /// Gives the terminal back, says why this ends, and gives the exit code.
     fn last_words(&mut self) -> u8 {
-        if let Some(terminal) = tty::terminal() {
-            // Not a terminal of ours any more: then there is nothing to give back.
-            ignore(tcsetpgrp(terminal, getpgrp()));
-        }
+        tty::take_back(self.workload);
         self.say_denials();
         let name = self.plan.launch.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match self.ended {

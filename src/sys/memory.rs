@@ -51,6 +51,12 @@ pub fn seals_of(file: &OwnedFd) -> Result<libc::c_int, Errno> {
     check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) }.into()).map(|seals| seals as libc::c_int)
 }
 
+/// Gives free heap pages back to the kernel (malloc_trim(3)): what the start needed, the idle loop does not.
+pub fn trim_heap() {
+    // SAFETY: malloc_trim only releases memory that the allocator holds as free; Rust's System allocator is this malloc.
+    unsafe { libc::malloc_trim(0) };
+}
+
 unsafe extern "C" {
     /// Set by the linker: the start of the text and the end of it (end(3) has `etext`).
     static __executable_start: u8;

@@ -60,6 +60,15 @@ pub struct Arrived {
     pub code: i32,
     /// The value of sigqueue(3), as the kernel carries it.
     pub value: u64,
+    /// Who sent it; 0 for the kernel and for processes outside our pid namespace.
+    pub sender: i32,
+}
+
+impl Arrived {
+    /// One that nobody sent: for a signal of our own making.
+    pub fn of(signal: i32) -> Arrived {
+        Arrived { signal, code: 0, value: 0, sender: 0 }
+    }
 }
 
 /// Reads one signal, or `None` when no more wait.
@@ -70,7 +79,8 @@ pub fn read_one(signalfd: BorrowedFd<'_>) -> Result<Option<Arrived>, Errno> {
     // SAFETY: the kernel writes at most `size` bytes into a live local of that size.
     match check(unsafe { libc::read(signalfd.as_raw_fd(), (&raw mut info).cast(), size) } as libc::c_long) {
         Ok(n) if n as usize == size => {
-            Ok(Some(Arrived { signal: info.ssi_signo as i32, code: info.ssi_code, value: info.ssi_ptr }))
+            let (signal, sender) = (info.ssi_signo as i32, info.ssi_pid as i32);
+            Ok(Some(Arrived { signal, code: info.ssi_code, value: info.ssi_ptr, sender }))
         }
         Ok(_) => Err(Errno::EIO),
         Err(Errno::EAGAIN) => Ok(None),

@@ -103,11 +103,7 @@ pub const ALLOWED: &[Group] = &[
             SYS_recvfrom SYS_recvmsg SYS_recvmmsg SYS_shutdown
         ],
     },
-    Group {
-        who: "Java, numpy",
-        why: "ask about memory nodes",
-        calls: calls![SYS_get_mempolicy],
-    },
+    Group { who: "Java, numpy", why: "ask about memory nodes", calls: calls![SYS_get_mempolicy] },
     Group {
         who: "Node",
         why: "V8 guards its code pages with memory keys",

@@ -41,11 +41,7 @@ pub const FETCHER_NETWORK: &[Group] = &[
         calls: calls![SYS_openat SYS_bind SYS_ioctl SYS_sendmmsg SYS_recvmmsg SYS_getuid],
     },
     #[cfg(target_arch = "x86_64")]
-    Group {
-        who: "fetcher",
-        why: "older forms",
-        calls: calls![SYS_epoll_wait SYS_poll SYS_open SYS_stat],
-    },
+    Group { who: "fetcher", why: "older forms", calls: calls![SYS_epoll_wait SYS_poll SYS_open SYS_stat] },
 ];
 
 const STREAM: u32 = libc::SOCK_STREAM as u32;
