@@ -68,18 +68,32 @@ impl BundleEnds {
 
 /// A memfd that the workload may open by `/proc/self/fd/N`: its own, read-only by mode, later sealed.
 fn memory_file(plan: &Plan) -> Result<OwnedFd, Refusal> {
+    let ids = &plan.cage.ids;
+    if !ids.change {
+        return read_only_memory();
+    }
+    // Made under the workload's ids for the file system alone (setfsuid(2)): fchown would need CAP_CHOWN, and init has
+    // SETUID and SETGID anyway.
+    let found = (nix::unistd::geteuid(), nix::unistd::getegid());
+    nix::unistd::setfsgid(Gid::from_raw(ids.gid));
+    nix::unistd::setfsuid(Uid::from_raw(ids.uid));
+    let made = read_only_memory();
+    nix::unistd::setfsuid(found.0);
+    nix::unistd::setfsgid(found.1);
+    let made = made?;
+    let owner = nix::sys::stat::fstat(&made).map(|stat| (stat.st_uid, stat.st_gid));
+    // setfsuid reports no errors: the file itself says whether it worked.
+    if owner == Ok((ids.uid, ids.gid)) {
+        Ok(made)
+    } else {
+        Err(short_of("a file in memory of the workload's user", "it belongs to somebody else"))
+    }
+}
+
+fn read_only_memory() -> Result<OwnedFd, Refusal> {
     let fd = memory::sealable(c"credentials", Purpose::Data).map_err(|errno| short_of("a file in memory", errno))?;
     let file = std::fs::File::from(fd);
     file.set_permissions(Permissions::from_mode(0o400)).map_err(|error| short_of("a file in memory", error))?;
-    let ids = &plan.cage.ids;
-    if ids.change {
-        nix::unistd::fchown(&file, Some(Uid::from_raw(ids.uid)), Some(Gid::from_raw(ids.gid))).map_err(|errno| {
-            Refusal::host(
-                format!("a credentials file could not be given to the workload's user: {errno}"),
-                "add the capability CHOWN, start as that user, or use the pipe instead of deliver.file",
-            )
-        })?;
-    }
     Ok(file.into())
 }
 
