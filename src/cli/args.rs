@@ -168,7 +168,7 @@ pub struct StoreArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "age_identity")]
     pub age_passphrase_file: Option<String>,
 
-    /// The Vault or OpenBao server, such as https://vault.internal:8200; else $VAULT_ADDR
+    /// The Vault or OpenBao server, such as `https://vault.internal:8200`; else $VAULT_ADDR
     #[arg(long, value_name = "URL")]
     pub vault_address: Option<String>,
 

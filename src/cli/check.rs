@@ -2,7 +2,7 @@
 //!
 //! `--live` also fetches, into pipes that nobody reads, and tells version and age of each secret; no value.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use clap::Args;
 
@@ -38,6 +38,6 @@ pub fn run(args: CheckArgs, started: &Started, begun: Instant) -> Result<String,
         }
     };
     let live: Option<&[SecretNote]> = args.live.then_some(&notes);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    let now = super::now();
     Ok(if args.json { plan::json(&plan, live, now) } else { plan::text(&plan, live, now) })
 }

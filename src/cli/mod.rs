@@ -12,8 +12,7 @@ pub mod usage;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -22,7 +21,7 @@ use crate::launch::Started;
 use crate::refusal::{Exit, Refusal};
 use crate::{config, init};
 use args::StartArgs;
-use usage::Outcome;
+use usage::NotRun;
 
 /// The gate in front of a program that holds dangerous credentials.
 ///
@@ -45,11 +44,7 @@ enum Command {
     #[command(subcommand)]
     Seal(seal::SealCommand),
     /// Scaffold a key, a sealed file, a config and a sample bot that runs at once
-    Init {
-        /// A directory that does not exist yet, or is empty
-        #[arg(value_name = "DIR")]
-        dir: PathBuf,
-    },
+    Init(scaffold::InitArgs),
     /// Print the JSON Schema of the config
     Schema,
     /// Print a completion script
@@ -61,10 +56,10 @@ enum Command {
 /// Runs one command line and returns the exit code; every refusal is printed here.
 pub fn run(arguments: Vec<OsString>, started: &Started, begun: Instant) -> u8 {
     let plain = Console::new(config::model::LogFormat::Text);
-    let cli = match Cli::try_parse_from(arguments).map_err(Outcome::from) {
+    let cli = match Cli::try_parse_from(arguments).map_err(NotRun::from) {
         Ok(cli) => cli,
-        Err(Outcome::Help(text)) => return print(&plain, &text),
-        Err(Outcome::Refused(refusal)) => return refuse(&plain, &refusal),
+        Err(NotRun::Printed(text)) => return print(&plain, &text),
+        Err(NotRun::Refused(refusal)) => return refuse(&plain, &refusal),
     };
     if let Command::Run(args) = cli.command {
         return init::run(*args, started, begun).unwrap_or_else(|(refusal, console)| refuse(&console, &refusal));
@@ -82,7 +77,7 @@ pub fn run(arguments: Vec<OsString>, started: &Started, begun: Instant) -> u8 {
 fn other(command: Command) -> Result<String, Refusal> {
     match command {
         Command::Seal(command) => seal::run(command).map(|()| String::new()),
-        Command::Init { dir } => scaffold::run(&dir).map(|()| String::new()),
+        Command::Init(args) => scaffold::run(&args).map(|()| String::new()),
         Command::Schema => Ok(config::schema::SCHEMA.to_owned()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -98,6 +93,11 @@ fn other(command: Command) -> Result<String, Refusal> {
         }
         Command::Run(_) | Command::Check(_) => Err(Refusal::internal("a start took the way of other commands")),
     }
+}
+
+/// Seconds since 1970 UTC; a clock before that reads as 1970.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
 fn refuse(console: &Console, refusal: &Refusal) -> u8 {

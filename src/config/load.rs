@@ -137,10 +137,7 @@ fn read(path: &Path, as_root: bool) -> Result<String, Refusal> {
     let about = file.metadata().map_err(cannot)?;
     must_be_regular(path, &about)?;
     if as_root {
-        let folder = path.canonicalize().map_err(cannot)?.parent().unwrap_or(Path::new("/")).to_owned();
-        let about_folder = folder.metadata().map_err(cannot)?;
-        must_be_roots_alone(path, about.uid(), about.mode())?;
-        must_be_roots_alone(&folder, about_folder.uid(), about_folder.mode())?;
+        only_root_can_change(path, &about)?;
     }
     read_bounded(path, file, about.len())
 }
@@ -157,6 +154,21 @@ fn must_be_regular(path: &Path, about: &Metadata) -> Result<(), Refusal> {
     }
     let is = if kind.is_dir() { "a directory" } else { "no regular file" };
     Err(Refusal::config(format!("the config {} is {is}", path.display()), "name the TOML file itself"))
+}
+
+/// The opened file and the directory that it really is in. The directory of a link to it does not count: Kubernetes
+/// shows a config through links in a directory that anyone may write to, but that is mounted read-only.
+fn only_root_can_change(path: &Path, opened: &Metadata) -> Result<(), Refusal> {
+    let cannot = |error: io::Error| unreadable(path, &error);
+    let real = path.canonicalize().map_err(cannot)?;
+    let found = real.metadata().map_err(cannot)?;
+    if (found.dev(), found.ino()) != (opened.dev(), opened.ino()) {
+        return Err(Refusal::config(format!("{} was replaced while it was read", path.display()), "start again"));
+    }
+    let folder = real.parent().unwrap_or(Path::new("/"));
+    let about_folder = folder.metadata().map_err(cannot)?;
+    must_be_roots_alone(path, opened.uid(), opened.mode())?;
+    must_be_roots_alone(folder, about_folder.uid(), about_folder.mode())
 }
 
 /// A root start with a config that another user can change would be that user's way to root.

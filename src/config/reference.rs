@@ -32,7 +32,7 @@ impl Source {
 }
 
 /// Where one value is. A field that starts with `/` is an RFC 6901 pointer, any other is a plain top-level name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {
     pub source: Source,
     pub path: String,
@@ -165,3 +165,10 @@ from_text!(Reference, "a reference such as \"age:secrets.env.age#API_KEY\"");
 
 #[cfg(test)]
 mod tests;
+
+/// As it is written, so that a reference survives a wire.
+impl serde::Serialize for Reference {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

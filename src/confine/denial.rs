@@ -55,7 +55,7 @@ fn socket(number: i64, args: [u64; 6]) -> Denial {
     let why = if udp {
         "UDP is closed; confine.dns = true allows it, for name resolution"
     } else if family == libc::AF_UNIX {
-        "unix sockets reach services outside the grants; nothing in the config allows them"
+        "unix sockets reach services outside the grants; glibc tries one for nscd and goes on without"
     } else {
         "only TCP is allowed; nothing in the config allows this"
     };

@@ -11,6 +11,6 @@ pub mod launcher;
 pub mod roles;
 pub mod sanitise;
 mod slice;
-mod tty;
+pub mod tty;
 
 pub use sanitise::Started;

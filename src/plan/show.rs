@@ -188,7 +188,7 @@ pub fn json(plan: &Plan, live: Option<&[SecretNote]>, now: i64) -> String {
         .iter()
         .map(|g| json!({ "path": g.path.to_string_lossy(), "access": format!("{:?}", g.kind).to_lowercase(), "from": g.from }))
         .collect();
-    let secrets: Vec<_> = plan.fetch.iter().flat_map(|fetch| fetch.secrets.iter().enumerate()).map(|(index, secret)| {
+    let secrets = plan.fetch.iter().flat_map(|fetch| fetch.secrets.iter().enumerate()).map(|(index, secret)| {
         let note = live.and_then(|notes| notes.get(index));
         json!({
             "name": secret.name,

@@ -17,6 +17,8 @@ const MAX_KEY_FILE: usize = 64 << 10;
 /// age computes for each identity and each stanza.
 const MAX_IDENTITIES: usize = 100;
 
+const ENCRYPTED: &str = "is itself encrypted, and nobody is there to ask for its passphrase";
+
 /// What opens a file.
 pub enum Key {
     Identities(Vec<x25519::Identity>),
@@ -36,7 +38,7 @@ impl Key {
     /// Parses the text of an identity file as `age-keygen` writes it: comments, empty lines, one identity a line.
     pub fn from_identities(text: &str) -> Result<Key, BadKey> {
         if text.starts_with("age-encryption.org/") || text.trim_start().starts_with("-----BEGIN AGE") {
-            return bad("is itself encrypted, and nobody is there to ask for its passphrase");
+            return bad(ENCRYPTED);
         }
         let mut identities = Vec::new();
         for (i, line) in text.lines().enumerate() {
@@ -131,6 +133,7 @@ fn read(path: &Path, what: &str) -> Result<Zeroizing<String>, Refusal> {
     }
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(_) if bytes.starts_with(b"age-encryption.org/") => Err(fail(ENCRYPTED.to_owned())),
         Err(_) => Err(fail("is not a text file".to_owned())),
     }
 }

@@ -39,3 +39,8 @@ fn timeout(until: Option<Instant>) -> PollTimeout {
     let millis = left.as_millis() + u128::from(!left.is_zero());
     PollTimeout::try_from(millis.min(i32::MAX as u128) as i32).unwrap_or(PollTimeout::MAX)
 }
+
+/// For a result that changes nothing whichever it is; the caller says why.
+fn ignore<T, E>(result: Result<T, E>) {
+    drop(result.map_err(drop));
+}

@@ -9,9 +9,8 @@ use std::time::Instant;
 use nix::unistd::Pid;
 
 use super::denials::Denials;
-use super::{forward, wait};
+use super::{forward, ignore, wait};
 use crate::console::Console;
-use crate::launch::launcher::Kit;
 use crate::launch::roles::{self, BundleEnds, Fetcher, Launcher, Role};
 use crate::plan::Plan;
 use crate::refusal::{Exit, Refusal};
@@ -412,7 +411,7 @@ impl<'a> Preparation<'a> {
         for pid in pids {
             if roles::kill(pid).is_ok() {
                 // ECHILD: it was reaped already.
-                drop(nix::sys::wait::waitpid(pid, None));
+                ignore(nix::sys::wait::waitpid(pid, None));
             }
         }
         self.print_logs();

@@ -8,7 +8,7 @@ use nix::unistd::{Pid, getpgrp, tcsetpgrp};
 
 use super::denials::Denials;
 use super::prepare::{Prepared, Stopped};
-use super::{descendants, forward, resident, wait};
+use super::{descendants, forward, ignore, resident, wait};
 use crate::console::Console;
 use crate::launch::launcher::exec_refusal;
 use crate::launch::roles::{self, Launcher};
@@ -234,10 +234,10 @@ impl Supervisor<'_> {
             return;
         }
         // A terminal that is gone, or a group that is: there is no job to control then.
-        drop(tcsetpgrp(terminal, getpgrp()));
-        drop(signals::send(Pid::this(), libc::SIGSTOP));
-        drop(tcsetpgrp(terminal, self.workload));
-        drop(signals::send(Pid::from_raw(-self.workload.as_raw()), libc::SIGCONT));
+        ignore(tcsetpgrp(terminal, getpgrp()));
+        ignore(signals::send(Pid::this(), libc::SIGSTOP));
+        ignore(tcsetpgrp(terminal, self.workload));
+        ignore(signals::send(Pid::from_raw(-self.workload.as_raw()), libc::SIGCONT));
     }
 
     /// The workload is gone: whoever it left behind gets TERM, and the rest of the time.
@@ -270,7 +270,7 @@ impl Supervisor<'_> {
     fn kill_and_wait(&mut self) {
         if self.ended.is_none() && roles::kill(self.workload).is_ok() {
             // ECHILD: it was reaped already.
-            drop(nix::sys::wait::waitpid(self.workload, None));
+            ignore(nix::sys::wait::waitpid(self.workload, None));
         }
     }
 
@@ -284,7 +284,7 @@ impl Supervisor<'_> {
     fn last_words(&mut self) -> u8 {
         if let Some(terminal) = tty::terminal() {
             // Not a terminal of ours any more: then there is nothing to give back.
-            drop(tcsetpgrp(terminal, getpgrp()));
+            ignore(tcsetpgrp(terminal, getpgrp()));
         }
         self.say_denials();
         let name = self.plan.launch.program.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -228,6 +228,16 @@ fn the_rule_looks_at_the_file_behind_a_link_and_at_its_directory() {
 }
 
 #[test]
+fn a_file_that_is_no_longer_the_opened_one_is_refused() {
+    let folder = folder(GOOD);
+    let path = folder.path().join("portcullis.toml");
+    let opened = open(&path).unwrap().metadata().unwrap();
+    std::fs::write(folder.path().join("other"), GOOD).unwrap();
+    std::fs::rename(folder.path().join("other"), &path).unwrap();
+    assert!(only_root_can_change(&path, &opened).unwrap_err().what.ends_with("was replaced while it was read"));
+}
+
+#[test]
 fn a_fault_in_the_file_has_a_place_and_one_of_the_flags_has_none() {
     let folder = folder("[workload]\ncommand = [\"true\"]\n\n[confine]\nread = [\"/app\", \"/\"]\n");
     assert!(refused(&request(&folder), &folder).starts_with("DIR/portcullis.toml:5:17: `/` in read is no cage"));
