@@ -175,6 +175,8 @@ fn a_file_of_2_gib_is_refused_by_its_size_and_one_that_lies_about_it_by_its_byte
     let start = Instant::now();
     assert!(refused(&request(&folder), &folder).contains("larger than 256 KiB"));
     assert!(start.elapsed() < Duration::from_secs(1));
+    let empty = File::open("/dev/null").unwrap();
+    assert!(read_bounded(Path::new("x"), empty, MAX_BYTES + 1).is_err(), "by its size, without reading it");
     // Files of /proc are regular and say 0 bytes; /dev/zero stands in for an endless one.
     let endless = File::open("/dev/zero").unwrap();
     assert!(read_bounded(Path::new("x"), endless, 0).unwrap_err().what.contains("larger than 256 KiB"));
@@ -248,4 +250,12 @@ fn a_fault_in_the_file_has_a_place_and_one_of_the_flags_has_none() {
     let alone =
         Request { flags: Flags { command: command(&["true"]), ..flags }, cwd: "/".into(), ..Request::default() };
     assert!(refused(&alone, &good).starts_with("`/` in read is no cage"));
+}
+
+#[test]
+fn a_key_of_the_file_is_not_blamed_for_the_flag_that_replaced_it() {
+    let folder = folder("[workload]\ncommand = [\"true\"]\n[secrets]\nk = \"file:/s#k\"\n");
+    let flags = Flags { secrets: vec![("k".parse().unwrap(), "vault:a/b#k".parse().unwrap())], ..Flags::default() };
+    let text = refused(&Request { flags, ..request(&folder) }, &folder);
+    assert!(text.starts_with("DIR/portcullis.toml: `k` is in a vault, but there is no [vault]"), "{text}");
 }
