@@ -100,6 +100,9 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     capabilities::drop_all()?;
     ids::try_to_undo()?;
     let status = Status::open()?;
+    // Asked now: the filter has no use for the question.
+    let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+    let (uid, gid) = cage.ids.unwrap_or(own);
     landlock::enforce(&domain(cage))?;
     let filter = filter::fetcher(cage.connect.is_some())?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
@@ -107,8 +110,6 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     })?;
     groups.sort_unstable();
     groups.dedup();
-    let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-    let (uid, gid) = cage.ids.unwrap_or((uid, gid));
     status.must_say(&Expected { uid, gid, groups, bounding_empty: false })
 }
 
