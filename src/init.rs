@@ -41,8 +41,10 @@ pub fn decide(args: StartArgs, started: &Started) -> Result<(Plan, Console), Ref
 /// Roles, fetch, cage, hand-over, exec, supervision.
 fn start(plan: &Plan, console: &Console, begun: Instant) -> Result<u8, Stopped> {
     let end = begun + plan.deadline;
+    tracing::debug!(micros = begun.elapsed().as_micros() as u64, "the plan is decided");
     let supervised = plan.mode == Mode::Supervise;
     let prepared = supervise::prepare(plan, console, end, supervised)?;
+    tracing::debug!(micros = begun.elapsed().as_micros() as u64, "both roles have done their part");
     if supervised {
         return supervise::supervise(plan, prepared, console, end, |console| {
             console.say("started", &plan::summary(plan, begun.elapsed()));

@@ -1,6 +1,6 @@
 //! The launcher: the process that confines itself, verifies the cage from inside, and becomes the workload.
 //!
-//! Read [`cage`] for the order. Forked before any secret exists in a process that it descends from. In `mode = "replace"`
+//! Read `cage` for the order. Forked before any secret exists in a process that it descends from. In `mode = "replace"`
 //! init itself takes this way, once the fetcher is gone.
 
 use std::convert::Infallible;

@@ -126,8 +126,13 @@ fn grants(plan: &Plan, out: &mut Screen) {
         if !own.is_empty() {
             out.line(name, &list(&own));
         }
-        if !base.is_empty() {
-            out.line(name, &format!("{} (the system's own)", list(&base)));
+        match base.len() {
+            0 => {}
+            1..=4 => out.line(name, &format!("{} (the system's own)", list(&base))),
+            many => out.line(
+                name,
+                &format!("{many} paths of the system: names, certificates, time zones, /proc (--json lists them)"),
+            ),
         }
     }
 }

@@ -366,6 +366,7 @@ impl<'a> Preparation<'a> {
         }
         match frame.tag {
             Tag::Ready => {
+                tracing::debug!(descriptors = fetching.gifts.len(), "the fetcher is confined and gets its descriptors");
                 let gifts: Vec<OwnedFd> = std::mem::take(&mut fetching.gifts);
                 let borrowed: Vec<BorrowedFd<'_>> = gifts.iter().map(AsFd::as_fd).collect();
                 let give = Frame::new(Tag::Give, gifts.len() as u64, 0, 0);
@@ -375,7 +376,10 @@ impl<'a> Preparation<'a> {
                 let set_at = (frame.c != NO_TIME).then_some(frame.c as i64);
                 self.notes.push(SecretNote { version: frame.b.checked_sub(1), set_at });
             }
-            Tag::Bundle => fetching.bundle = Some([frame.a, frame.b, frame.c]),
+            Tag::Bundle => {
+                tracing::debug!(pipe = frame.a, stdin = frame.b, env = frame.c, "the bundle is written, in bytes");
+                fetching.bundle = Some([frame.a, frame.b, frame.c]);
+            }
             Tag::Refused => {
                 for line in fetching.role.log.drain() {
                     self.console.pass_on(&line);
@@ -420,6 +424,7 @@ impl<'a> Preparation<'a> {
             _ => return Err(broke("the launcher came without its listener, or with more")),
         }
         launching.caged = true;
+        tracing::debug!("the cage stands and was read back");
         Ok(true)
     }
 
