@@ -6,6 +6,9 @@
 //! cargo bench --bench figures -- --smoke             3 runs: does it work at all
 //! ```
 //!
+//! `PORTCULLIS_BIN` names another binary to measure; `tests/run` names the release build, which a bench build differs from
+//! by the features that dev-dependencies turn on.
+//!
 //! A missed target is printed as missed and fails nothing: a figure is worth something on a quiet machine only. What
 //! fails is a start that does not happen. `tests/prepare` installs the peers (tini, curl, jq, OpenBao).
 
