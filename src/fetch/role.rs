@@ -12,10 +12,9 @@ use super::given::Given;
 use super::{age, file, judge, output, vault};
 use crate::config::reference::Source;
 use crate::confine::verify::{Expected, Status};
-use crate::confine::{capabilities, filter, ids, landlock, limits};
+use crate::confine::{capabilities, dumps, filter, ids, landlock, limits};
 use crate::console;
 use crate::deliver::Bundle;
-use crate::launch::sanitise;
 use crate::plan::{Grant, GrantKind, LandlockPlan};
 use crate::refusal::{Exit, Refusal};
 use crate::secret::{Fetched, SecretText};
@@ -45,7 +44,7 @@ pub fn main() -> ! {
 }
 
 fn run(reporter: &Reporter, slice: File, begun: Instant) -> Result<(), Refusal> {
-    sanitise::undumpable()?;
+    dumps::forbid()?;
     let slice = read_slice(slice)?;
     confine(&slice.cage)?;
     tell(reporter, Frame::new(Tag::Ready, 0, 0, 0))?;
@@ -95,7 +94,7 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
         ids::change(uid, gid, &[])?;
         groups.clear();
         // Changing ids made the process's dumpable flag follow fs.suid_dumpable: say it again.
-        sanitise::undumpable()?;
+        dumps::forbid()?;
     }
     capabilities::drop_all()?;
     ids::try_to_undo()?;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 
-use super::roles::c_string;
+use super::c_string;
 use crate::refusal::Refusal;
 use crate::sys::{descriptors, exec, process};
 use crate::wire::{ROLE_FETCHER, ROLE_SLICE, ROLE_SOCKET};

@@ -17,7 +17,8 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{AccessFlags, Pid, faccessat, getppid};
 use zeroize::Zeroizing;
 
-use super::roles::{BundleEnds, c_string};
+use super::bundle::BundleEnds;
+use super::c_string;
 use super::{image, tty};
 use crate::confine::verify::{Expected, Status};
 use crate::confine::{capabilities, filter, ids, landlock, limits};
