@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -116,6 +116,11 @@ impl Stage {
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
         format!("{cpus} cpus, load {load}, Linux {}", read("/proc/sys/kernel/osrelease"))
     }
+}
+
+/// Who runs this.
+pub fn user() -> u32 {
+    fs::metadata("/proc/self").map_or(u32::MAX, |proc| proc.uid())
 }
 
 pub fn now() -> u64 {
