@@ -98,7 +98,7 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     }
     capabilities::drop_all()?;
     ids::try_to_undo()?;
-    let status = Status::open()?;
+    let status = Status::at(Status::open()?);
     // Asked now: the filter has no use for the question.
     let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
     let (uid, gid) = cage.ids.unwrap_or(own);

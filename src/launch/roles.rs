@@ -10,7 +10,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{Pid, pipe2};
 
 use super::bundle::BundleEnds;
-use super::{fetcher, launcher, short_of, slice};
+use super::{fetcher, image, launcher, short_of, slice};
 use crate::plan::Plan;
 use crate::refusal::Refusal;
 use crate::sys::memory::{self, Purpose};
@@ -59,12 +59,7 @@ pub struct Fetcher {
 }
 
 /// Starts the fetcher, if there is anything to fetch.
-pub fn start_fetcher(
-    plan: &Plan,
-    ends: &mut BundleEnds,
-    own_image: &OwnedFd,
-    end: Instant,
-) -> Result<Option<Fetcher>, Refusal> {
+pub fn start_fetcher(plan: &Plan, ends: &mut BundleEnds, end: Instant) -> Result<Option<Fetcher>, Refusal> {
     let Some(fetch) = &plan.fetch else { return Ok(None) };
     let left = end.saturating_duration_since(Instant::now());
     let (slice, gifts) = slice::cut(plan, fetch, ends, left)?;
@@ -79,7 +74,8 @@ pub fn start_fetcher(
     let (ours, theirs) = wire::pair().map_err(|errno| short_of("a socket pair", errno))?;
     let (log, log_writer) = log_pipe()?;
     let init = Pid::this();
-    let command = fetcher::Command::new(own_image)?;
+    // With ids of its own the fetcher has no outsider of the same uid; as a plain user it does, from its first instruction.
+    let command = fetcher::Command::new(image::own(fetch.ids.is_none())?)?;
     let child = process::fork().map_err(|errno| short_of("a process", errno))?;
     let Some(pid) = child else { command.become_fetcher(theirs.into_fd(), slice, log_writer, init) };
     let role = Role { pid, channel: ours, log: LogLines::new("fetcher", log) };
@@ -101,18 +97,6 @@ fn log_pipe() -> Result<(OwnedFd, OwnedFd), Refusal> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| short_of("a pipe", errno))?;
     fcntl(reader.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|errno| short_of("a pipe", errno))?;
     Ok((reader, writer))
-}
-
-/// Our own image, opened while `/proc` is as we were started with it.
-pub fn own_image() -> Result<OwnedFd, Refusal> {
-    nix::fcntl::open("/proc/self/exe", OFlag::O_PATH | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty()).map_err(
-        |errno| {
-            Refusal::host(
-                format!("/proc/self/exe cannot be opened: {errno}"),
-                "mount /proc: portcullis verifies itself there",
-            )
-        },
-    )
 }
 
 /// Ends a child that has no business any more, by its own pid. ESRCH: it is gone already.

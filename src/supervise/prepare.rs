@@ -116,7 +116,6 @@ impl<'a> Preparation<'a> {
         nix::sys::prctl::set_child_subreaper(true).map_err(|errno| {
             Refusal::host(format!("becoming a subreaper failed: {errno}"), "an outer sandbox forbids it")
         })?;
-        let own_image = roles::own_image()?;
         let mut ends = BundleEnds::make(plan)?;
         let launching = launcher.then(|| roles::start_launcher(plan, &mut ends)).transpose()?.map(|launcher| {
             Launching { launcher, allowance: Allowance::launcher(), caged: false, ended: None, closed: false }
@@ -133,16 +132,16 @@ impl<'a> Preparation<'a> {
             held: Vec::new(),
             notes: Vec::new(),
         };
-        if fetch && let Err(refusal) = preparation.start_fetcher(&own_image) {
+        if fetch && let Err(refusal) = preparation.start_fetcher() {
             preparation.end_all();
             return Err(refusal);
         }
         Ok(preparation)
     }
 
-    fn start_fetcher(&mut self, own_image: &OwnedFd) -> Result<(), Refusal> {
+    fn start_fetcher(&mut self) -> Result<(), Refusal> {
         let secrets = self.plan.fetch.as_ref().map_or(0, |fetch| fetch.secrets.len());
-        let started = roles::start_fetcher(self.plan, &mut self.ends, own_image, self.end)?;
+        let started = roles::start_fetcher(self.plan, &mut self.ends, self.end)?;
         self.fetching = started.map(|Fetcher { role, gifts }| Fetching {
             role,
             gifts,
