@@ -26,7 +26,7 @@ pub fn section(stage: &Stage) {
 
     bao.put("secret", "measured", json!({"api_key": "a-value-of-ordinary-length"}));
     let role = bao.role(&["secret/data/measured"]);
-    let (honest, code) = measure(stage, &with_vault(stage, &bao.address, &bao.ca.pem, &role));
+    let (honest, code) = measure(stage, &with_vault(stage, &bao.address, &bao.ca.pem, &role, 0));
     assert_eq!(code, 0, "{}", stage.log());
     verdict("one secret by vault:, an honest answer", honest, 16.0, "MiB");
 
@@ -34,7 +34,7 @@ pub fn section(stage: &Stage) {
     for (how, flood) in floods {
         let server = FaultServer::start(&bao.ca.issue("flood"), flood);
         let role = Role { name: String::new(), role_id: "role".to_owned(), secret_id: "secret-id".to_owned() };
-        let (peak, code) = measure(stage, &with_vault(stage, &server.address, &bao.ca.pem, &role));
+        let (peak, code) = measure(stage, &with_vault(stage, &server.address, &bao.ca.pem, &role, 0));
         assert_ne!(code, 0, "64 MiB are refused");
         verdict(&format!("an answer of 64 MiB, {how}: refused with {code}"), peak, 96.0, "MiB");
     }
