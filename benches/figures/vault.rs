@@ -35,21 +35,23 @@ fn compare(stage: &Stage, bao: &Bao, role: &Role, user: u32) {
     let none = stage.config("none.toml", &[workload.as_os_str()], "", "");
     let script = shell_entrypoint(stage, bao, role);
     let start = |command: &mut Command| stage.start(command, user);
-    let arms: [Arm; 5] = [
+    let arms: [Arm; 6] = [
         ("tini, no secret", Box::new(|| start(Command::new("/usr/bin/tini").args(["-s", "--"]).arg(&workload)))),
         ("portcullis, no secrets", Box::new(|| start(&mut stage.portcullis(&none)))),
         ("the three bare calls of a minimal client", Box::new(|| bare_calls(bao, role))),
         ("portcullis, one secret by vault:", Box::new(|| start(&mut stage.portcullis(&config)))),
+        ("the same, the binary of mode 0111", Box::new(|| start(&mut stage.unreadable(&config)))),
         ("sh with curl and jq", Box::new(|| start(Command::new(&script).arg(&workload)))),
     ];
     let mut all = interleave(stage.runs, &arms);
     all.push(agent(stage, bao, role, user));
-    let [_, none, bare, ours, shell, agent] = &all[..] else { unreachable!("five arms and the agent") };
+    let [_, none, bare, ours, unreadable, shell, agent] = &all[..] else { unreachable!("six arms and the agent") };
     times(&all, ours, "ours");
     let on_top = ms(ours.median()) - ms(bare.median());
     let ratio = |peer: &Series| ours.median().as_secs_f64() / peer.median().as_secs_f64();
     verdict("on top of the store's answers", on_top, 5.0, "ms");
-    value("the same, less a start without secrets", on_top - ms(none.median()), "ms");
+    verdict("the same, the binary of mode 0111", ms(unreadable.median()) - ms(bare.median()), 5.0, "ms");
+    value("on top, less a start without secrets", on_top - ms(none.median()), "ms");
     verdict("times the shell entrypoint's", ratio(shell), 0.15, "x");
     verdict("times the agent's (100 times faster)", ratio(agent), 0.01, "x");
 }
