@@ -99,6 +99,8 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     }
     capabilities::drop_all()?;
     ids::try_to_undo()?;
+    // Asked before the filter: a fetcher of files has no call for it.
+    let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
     let status = Status::open()?;
     landlock::enforce(&domain(cage))?;
     let filter = filter::fetcher(cage.connect.is_some())?;
@@ -107,8 +109,7 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     })?;
     groups.sort_unstable();
     groups.dedup();
-    let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-    let (uid, gid) = cage.ids.unwrap_or((uid, gid));
+    let (uid, gid) = cage.ids.unwrap_or(own);
     status.must_say(&Expected { uid, gid, groups, bounding_empty: false })
 }
 
