@@ -8,7 +8,8 @@ use crate::cli::args::StartArgs;
 use crate::config::model::Mode;
 use crate::config::{self, Request};
 use crate::console::Console;
-use crate::launch::{Started, launcher};
+use crate::host::Started;
+use crate::launch::launcher;
 use crate::plan::{self, Host, Plan};
 use crate::refusal::Refusal;
 use crate::supervise::{self, Stopped};
@@ -41,8 +42,10 @@ pub fn decide(args: StartArgs, started: &Started) -> Result<(Plan, Console), Ref
 /// Roles, fetch, cage, hand-over, exec, supervision.
 fn start(plan: &Plan, console: &Console, begun: Instant) -> Result<u8, Stopped> {
     let end = begun + plan.deadline;
+    tracing::debug!(micros = begun.elapsed().as_micros() as u64, "the plan is decided");
     let supervised = plan.mode == Mode::Supervise;
     let prepared = supervise::prepare(plan, console, end, supervised)?;
+    tracing::debug!(micros = begun.elapsed().as_micros() as u64, "both roles have done their part");
     if supervised {
         return supervise::supervise(plan, prepared, console, end, |console| {
             console.say("started", &plan::summary(plan, begun.elapsed()));

@@ -28,6 +28,15 @@ impl SecretText {
     }
 }
 
+/// What a store vouches for, beside a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Vouched {
+    /// The store's version number, where it has one.
+    pub version: Option<u64>,
+    /// When the store says the value was set, in seconds since 1970 UTC.
+    pub set_at: Option<i64>,
+}
+
 /// One fetched value, with what its store vouches for.
 pub struct Fetched {
     pub value: SecretText,

@@ -7,11 +7,12 @@ use std::time::Instant;
 use clap::Args;
 
 use super::args::StartArgs;
+use crate::host::Started;
 use crate::init;
-use crate::launch::Started;
 use crate::plan;
 use crate::refusal::{Exit, Refusal};
-use crate::supervise::{self, SecretNote, Stopped};
+use crate::secret::Vouched;
+use crate::supervise::{self, Stopped};
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct CheckArgs {
@@ -37,7 +38,7 @@ pub fn run(args: CheckArgs, started: &Started, begun: Instant) -> Result<String,
             return Err(Refusal::new(Exit::Deadline, format!("stopped by signal {signal}"), "start the check again"));
         }
     };
-    let live: Option<&[SecretNote]> = args.live.then_some(&notes);
+    let live: Option<&[Vouched]> = args.live.then_some(&notes);
     let now = super::now();
     Ok(if args.json { plan::json(&plan, live, now) } else { plan::text(&plan, live, now) })
 }

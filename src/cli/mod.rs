@@ -17,7 +17,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::console::Console;
-use crate::launch::Started;
+use crate::host::Started;
+use crate::launch::sanitise;
 use crate::refusal::{Exit, Refusal};
 use crate::{config, init};
 use args::StartArgs;
@@ -68,7 +69,7 @@ pub fn run(arguments: Vec<OsString>, started: &Started, begun: Instant) -> u8 {
         return check::run(*args, started, begun)
             .map_or_else(|refusal| refuse(&plain, &refusal), |text| print(&plain, &text));
     }
-    match started.relax().and_then(|()| other(cli.command)) {
+    match sanitise::relax(started).and_then(|()| other(cli.command)) {
         Ok(text) => print(&plain, &text),
         Err(refusal) => refuse(&plain, &refusal),
     }

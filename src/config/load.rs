@@ -168,7 +168,12 @@ fn only_root_can_change(path: &Path, opened: &Metadata) -> Result<(), Refusal> {
     let folder = real.parent().unwrap_or(Path::new("/"));
     let about_folder = folder.metadata().map_err(cannot)?;
     must_be_roots_alone(path, opened.uid(), opened.mode())?;
-    must_be_roots_alone(folder, about_folder.uid(), about_folder.mode())
+    must_be_roots_alone(folder, about_folder.uid(), without_sticky(about_folder.mode()))
+}
+
+/// In a sticky directory such as /tmp nobody can replace what root owns (rename(2), EPERM): there its write bits harm nobody.
+fn without_sticky(mode: u32) -> u32 {
+    if mode & 0o1000 != 0 { mode & !0o022 } else { mode }
 }
 
 /// A root start with a config that another user can change would be that user's way to root.

@@ -3,6 +3,8 @@
 //! quiet (an errno, no line) -> dangerous (notified, or an errno) -> allowed, else ENOSYS. A foreign architecture kills.
 //! `seccompiler` has one match action a program and knows no USER_NOTIF: the joiner rewrites its returns.
 
+mod shorten;
+
 use std::collections::BTreeMap;
 
 use nix::errno::Errno;
@@ -136,7 +138,7 @@ fn join<const N: usize>(programs: [(Rules, Answer); N]) -> Result<Filter, Refusa
         }
     }
     joined.push(ret(RET_ERRNO | Errno::ENOSYS as u32));
-    Ok(Filter(joined))
+    Ok(Filter(shorten::shorten(joined)))
 }
 
 fn compile(rules: Rules) -> Result<BpfProgram, Refusal> {
@@ -169,3 +171,6 @@ fn rewrite(instruction: seccompiler::sock_filter, answer: Answer, left: usize) -
 fn ret(value: u32) -> Instruction {
     Instruction { code: BPF_RET, jt: 0, jf: 0, k: value }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 
 pub mod capabilities;
 pub mod denial;
+pub mod dumps;
 pub mod filter;
 pub mod ids;
 pub mod landlock;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
 use super::{failed, not_held};
@@ -22,8 +23,14 @@ pub struct Expected {
 pub struct Status(File);
 
 impl Status {
-    pub fn open() -> Result<Self, Refusal> {
-        File::open("/proc/self/status").map(Status).map_err(|error| failed("opening /proc/self/status", error))
+    /// Opens it for [`Status::at`], which may be given another descriptor of the same file.
+    pub fn open() -> Result<OwnedFd, Refusal> {
+        let file = File::open("/proc/self/status").map_err(|error| failed("opening /proc/self/status", error))?;
+        Ok(file.into())
+    }
+
+    pub fn at(file: OwnedFd) -> Self {
+        Status(file.into())
     }
 
     /// Reads it now, by pread(2), and compares every line that a protection shows in.

@@ -12,10 +12,9 @@ use super::given::Given;
 use super::{age, file, judge, output, vault};
 use crate::config::reference::Source;
 use crate::confine::verify::{Expected, Status};
-use crate::confine::{capabilities, filter, ids, landlock, limits};
+use crate::confine::{capabilities, dumps, filter, ids, landlock, limits};
 use crate::console;
 use crate::deliver::Bundle;
-use crate::launch::sanitise;
 use crate::plan::{Grant, GrantKind, LandlockPlan};
 use crate::refusal::{Exit, Refusal};
 use crate::secret::{Fetched, SecretText};
@@ -45,7 +44,7 @@ pub fn main() -> ! {
 }
 
 fn run(reporter: &Reporter, slice: File, begun: Instant) -> Result<(), Refusal> {
-    sanitise::undumpable()?;
+    dumps::forbid()?;
     let slice = read_slice(slice)?;
     confine(&slice.cage)?;
     tell(reporter, Frame::new(Tag::Ready, 0, 0, 0))?;
@@ -95,13 +94,14 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
         ids::change(uid, gid, &[])?;
         groups.clear();
         // Changing ids made the process's dumpable flag follow fs.suid_dumpable: say it again.
-        sanitise::undumpable()?;
+        dumps::forbid()?;
     }
     capabilities::drop_all()?;
     ids::try_to_undo()?;
-    // Asked before the filter: a fetcher of files has no call for it.
+    let status = Status::at(Status::open()?);
+    // Asked now: the filter has no use for the question.
     let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-    let status = Status::open()?;
+    let (uid, gid) = cage.ids.unwrap_or(own);
     landlock::enforce(&domain(cage))?;
     let filter = filter::fetcher(cage.connect.is_some())?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
@@ -109,7 +109,6 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     })?;
     groups.sort_unstable();
     groups.dedup();
-    let (uid, gid) = cage.ids.unwrap_or(own);
     status.must_say(&Expected { uid, gid, groups, bounding_empty: false })
 }
 

@@ -8,7 +8,9 @@ pub mod kernel;
 pub mod paths;
 pub mod process;
 pub mod program;
+pub mod started;
 pub mod users;
 
 pub use kernel::Kernel;
 pub use process::Process;
+pub use started::Started;

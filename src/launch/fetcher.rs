@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 
-use super::roles::c_string;
+use super::c_string;
 use crate::refusal::Refusal;
 use crate::sys::{descriptors, exec, process};
 use crate::wire::{ROLE_FETCHER, ROLE_SLICE, ROLE_SOCKET};
@@ -22,15 +22,13 @@ pub struct Command {
 const LOG: &str = "PORTCULLIS_LOG";
 
 impl Command {
-    pub fn new(own_image: &OwnedFd) -> Result<Command, Refusal> {
+    pub fn new(image: OwnedFd) -> Result<Command, Refusal> {
         let level = std::env::var(LOG).ok().map(|level| c_string(format!("{LOG}={level}"), LOG)).transpose()?;
         let null = std::fs::File::options().read(true).write(true).open("/dev/null").map_err(|error| {
             Refusal::host(format!("/dev/null cannot be opened: {error}"), "provide it in this container")
         })?;
         Ok(Command {
-            image: own_image
-                .try_clone()
-                .map_err(|error| Refusal::internal(format!("copying a descriptor: {error}")))?,
+            image,
             null: null.into(),
             argv: exec::Strings::new(vec![c_string(ROLE_FETCHER, "the role's name")?]),
             envp: exec::Strings::new(level.into_iter().collect()),

@@ -14,6 +14,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use nix::unistd::AccessFlags;
 
 use crate::plan::{Image, Launch};
 use crate::refusal::{Exit, Refusal};
@@ -26,6 +27,14 @@ pub fn prepare(launch: &Launch) -> Result<OwnedFd, Refusal> {
         Image::ProgramCopy => copy(&launch.program, &launch.program),
         Image::LoaderCopy(loader) => copy(loader, &launch.program),
     }
+}
+
+/// Our own image, for a role. An unreadable copy keeps the role undumpable from its first instruction on: a tracer or an
+/// open `/proc/PID/mem` of the moment before it could say so itself would outlive its saying so.
+pub fn own(unreadable: bool) -> Result<OwnedFd, Refusal> {
+    let path = Path::new("/proc/self/exe");
+    let already = nix::unistd::access(path, AccessFlags::R_OK).is_err();
+    if unreadable && !already { copy(path, Path::new("portcullis")) } else { by_path(path) }
 }
 
 fn by_path(path: &Path) -> Result<OwnedFd, Refusal> {

@@ -1,6 +1,6 @@
 //! The launcher: the process that confines itself, verifies the cage from inside, and becomes the workload.
 //!
-//! Read [`cage`] for the order. Forked before any secret exists in a process that it descends from. In `mode = "replace"`
+//! Read `cage` for the order. Forked before any secret exists in a process that it descends from. In `mode = "replace"`
 //! init itself takes this way, once the fetcher is gone.
 
 use std::convert::Infallible;
@@ -17,7 +17,8 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{AccessFlags, Pid, faccessat, getppid};
 use zeroize::Zeroizing;
 
-use super::roles::{BundleEnds, c_string};
+use super::bundle::BundleEnds;
+use super::c_string;
 use super::{image, tty};
 use crate::confine::verify::{Expected, Status};
 use crate::confine::{capabilities, filter, ids, landlock, limits};
@@ -41,10 +42,24 @@ impl Kit {
     pub fn of(ends: BundleEnds) -> Kit {
         Kit { pipe: ends.pipe.reader, stdin: ends.stdin.reader, env: ends.env.reader, files: ends.files }
     }
+
+    fn raised(self, floor: RawFd) -> Result<Kit, Refusal> {
+        let up = |fd: Option<OwnedFd>| fd.map(|fd| raise(fd, floor)).transpose();
+        Ok(Kit {
+            pipe: up(self.pipe)?,
+            stdin: up(self.stdin)?,
+            env: up(self.env)?,
+            files: self.files.into_iter().map(|fd| raise(fd, floor)).collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 /// The launcher's whole life. Never returns: the workload runs, or init hears why not.
 pub fn run(plan: &Plan, kit: Kit, exec_result: OwnedFd, reporter: Reporter, init: Pid) -> ! {
+    let raised = reporter.raised(floor(plan)).map_err(|errno| cannot("moving a descriptor", errno));
+    let (Ok(reporter), Ok(exec_result)) = (raised, raise(exec_result, floor(plan))) else {
+        process::exit_now(Exit::Internal.code())
+    };
     match cage(plan, kit, Some(init)).and_then(|caged| caged.report_and_wait(&reporter)) {
         Ok(ready) => {
             drop(reporter);
@@ -70,7 +85,8 @@ pub fn become_workload(plan: &Plan, kit: Kit) -> Result<Infallible, Refusal> {
 /// status is read once more at the end, when nothing is left to do but the exec.
 fn cage(plan: &Plan, kit: Kit, init: Option<Pid>) -> Result<Caged, Refusal> {
     die_with(init)?;
-    let image = image::prepare(&plan.launch)?;
+    let mut kit = kit.raised(floor(plan))?;
+    let image = raise(image::prepare(&plan.launch)?, floor(plan))?;
     if init.is_some() {
         tty::own_group()?;
     }
@@ -78,16 +94,17 @@ fn cage(plan: &Plan, kit: Kit, init: Option<Pid>) -> Result<Caged, Refusal> {
     limits::apply(&plan.cage.limits)?;
     become_the_user(&plan.cage)?;
     die_with(init)?;
-    let status = Status::open()?;
+    let status = Status::at(raise(Status::open()?, floor(plan))?);
     let program = compiled(&plan.cage.syscalls)?;
     enter_the_workdir(&plan.launch)?;
     may_execute(&plan.launch)?;
     landlock::enforce(&plan.cage.landlock)?;
-    let (env, kept) = arrange_descriptors(plan, kit, &image)?;
+    let values = kit.env.take();
+    let env = arrange_descriptors(plan, kit)?;
     fresh_signals()?;
     let listener = install_filter(&plan.cage.syscalls, program)?;
     status.must_say(&expected(&plan.cage))?;
-    Ok(Caged { listener, kept, argv: argv(&plan.launch)?, env, variables: variables(plan) })
+    Ok(Caged { listener, image, values, argv: argv(&plan.launch)?, env, variables: variables(plan) })
 }
 
 /// Ids and capabilities; then the attempt to get them back.
@@ -173,59 +190,44 @@ fn expected(cage: &Cage) -> Expected {
     Expected { uid: cage.ids.uid, gid: cage.ids.gid, groups: cage.ids.groups.clone(), bounding_empty: cage.bounding }
 }
 
-/// The descriptors that the launcher still needs after the arrangement.
-struct Kept {
-    image: OwnedFd,
-    env: Option<OwnedFd>,
+/// The first number above everything that the workload gets. Whatever this process keeps for itself must lie there before
+/// `arrange_descriptors` fills the numbers below.
+///
+/// The contract: 0 to 2 as found (0 is the bundle if `deliver.stdin`), 3 and on the service manager's sockets, then the
+/// pipe, then the files in the order of the config.
+fn floor(plan: &Plan) -> RawFd {
+    3 + plan.launch.sockets as RawFd + 1 + plan.delivery.files.len() as RawFd
+}
+
+fn raise(fd: OwnedFd, floor: RawFd) -> Result<OwnedFd, Refusal> {
+    descriptors::move_above(fd.as_fd(), floor).map_err(|errno| cannot("moving a descriptor", errno))
 }
 
 /// Puts what the workload gets at its numbers, and everything else where exec closes it. Returns the environment, which
 /// names the numbers.
-///
-/// The contract: 0 to 2 as found (0 is the bundle if `deliver.stdin`), 3 and on the service manager's sockets, then the
-/// pipe, then the files in the order of the config.
-fn arrange_descriptors(plan: &Plan, kit: Kit, image: &OwnedFd) -> Result<(Vec<CString>, Kept), Refusal> {
-    let sockets = plan.launch.sockets as RawFd;
-    let first_free = 3 + sockets;
-    let floor = first_free + 1 + plan.delivery.files.len() as RawFd;
-    let up =
-        |fd: &OwnedFd| descriptors::move_above(fd.as_fd(), floor).map_err(|errno| cannot("moving a descriptor", errno));
-    let up_all = |fd: &Option<OwnedFd>| fd.as_ref().map(up).transpose();
-    let (pipe, stdin) = (up_all(&kit.pipe)?, up_all(&kit.stdin)?);
-    let kept = Kept { image: up(image)?, env: up_all(&kit.env)? };
-    let files = kit.files.iter().map(up).collect::<Result<Vec<_>, _>>()?;
+fn arrange_descriptors(plan: &Plan, kit: Kit) -> Result<Vec<CString>, Refusal> {
     let place =
         |fd: &OwnedFd, at| descriptors::place(fd.as_fd(), at).map_err(|errno| cannot("placing a descriptor", errno));
-
     let mut env = environment_texts(plan)?;
     descriptors::cloexec_from(3).map_err(|errno| cannot("closing descriptors", errno))?;
-    for at in 3..first_free {
+    let mut next = 3 + plan.launch.sockets as RawFd;
+    for at in 3..next {
         descriptors::inherit(at).map_err(|errno| cannot("handing on a socket", errno))?;
     }
-    if let Some(stdin) = stdin {
-        place(&stdin, 0)?;
+    if let Some(stdin) = &kit.stdin {
+        place(stdin, 0)?;
     }
-    let mut next = first_free;
-    if let Some(pipe) = pipe {
-        place(&pipe, next)?;
+    if let Some(pipe) = &kit.pipe {
+        place(pipe, next)?;
         env.push(c_string(format!("{}={next}", deliver::DESCRIPTOR_VARIABLE), "the environment")?);
         next += 1;
     }
-    for (file, out) in files.iter().zip(&plan.delivery.files) {
+    for (file, out) in kit.files.iter().zip(&plan.delivery.files) {
         place(file, next)?;
         env.push(c_string(format!("{}=/proc/self/fd/{next}", out.var), "the environment")?);
         next += 1;
     }
-    // The originals in `kit` may have lain at the numbers just filled; they are forgotten, not closed.
-    forget(kit);
-    Ok((env, kept))
-}
-
-/// Gives up ownership without closing: after `place` a number may belong to the workload's contract. Whatever else it was
-/// is close-on-exec.
-fn forget(kit: Kit) {
-    let all = kit.pipe.into_iter().chain(kit.stdin).chain(kit.env).chain(kit.files);
-    all.for_each(std::mem::forget);
+    Ok(env)
 }
 
 fn environment_texts(plan: &Plan) -> Result<Vec<CString>, Refusal> {
@@ -268,7 +270,9 @@ fn variables(plan: &Plan) -> Vec<String> {
 /// A process inside its cage: all that is left is to hear that the bundle is complete.
 struct Caged {
     listener: Option<OwnedFd>,
-    kept: Kept,
+    image: OwnedFd,
+    /// The pipe of the variables that carry values.
+    values: Option<OwnedFd>,
     argv: Vec<CString>,
     env: Vec<CString>,
     variables: Vec<String>,
@@ -289,7 +293,7 @@ impl Caged {
 
     /// Adds the variables that carry values, if there are any: the one moment in which this process reads plaintext.
     fn ready(mut self) -> Result<Ready, Refusal> {
-        if let Some(pipe) = self.kept.env.take() {
+        if let Some(pipe) = self.values.take() {
             let mut bytes = Zeroizing::new(Vec::with_capacity(deliver::MOST));
             let broken = |error| Refusal::internal(format!("reading the environment's values: {error}"));
             File::from(pipe).take(deliver::MOST as u64 + 1).read_to_end(&mut bytes).map_err(broken)?;
@@ -298,7 +302,7 @@ impl Caged {
             self.env.extend(values);
         }
         let (argv, envp) = (exec::Strings::new(self.argv), exec::Strings::new(self.env));
-        Ok(Ready { image: self.kept.image, argv, envp })
+        Ok(Ready { image: self.image, argv, envp })
     }
 }
 

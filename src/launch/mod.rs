@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bundle;
 pub mod fetcher;
 pub mod image;
 pub mod launcher;
@@ -13,4 +14,18 @@ pub mod sanitise;
 mod slice;
 pub mod tty;
 
-pub use sanitise::Started;
+use std::ffi::CString;
+
+use crate::refusal::Refusal;
+
+/// A C string from bytes without NUL.
+fn c_string(bytes: impl Into<Vec<u8>>, what: &str) -> Result<CString, Refusal> {
+    CString::new(bytes).map_err(|_| Refusal::config(format!("{what} contains a NUL byte"), "remove it"))
+}
+
+fn short_of(what: &str, error: impl std::fmt::Display) -> Refusal {
+    Refusal::host(
+        format!("the kernel did not give {what}: {error}"),
+        "raise the limit that is exhausted (ulimit -a, pids cgroup)",
+    )
+}

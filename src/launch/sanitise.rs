@@ -9,21 +9,10 @@ use std::path::PathBuf;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, umask};
 
-use crate::confine::limits;
+use crate::confine::dumps;
+use crate::host::Started;
 use crate::refusal::Refusal;
 use crate::sys::{descriptors, signals};
-
-/// The state in which the process was started, as far as it is handed on.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Started {
-    pub env: BTreeMap<OsString, OsString>,
-    pub workdir: PathBuf,
-    pub umask: u32,
-    /// The signal mask as found: for commands that start nothing.
-    pub mask: u64,
-    /// How many descriptors from 3 on a service manager passed by contract (sd_listen_fds(3)).
-    pub listen_fds: u32,
-}
 
 /// More sockets than this are no contract but an accident.
 const MOST_LISTEN_FDS: u32 = 64;
@@ -39,28 +28,16 @@ pub fn sanitise() -> Result<Started, Refusal> {
     descriptors::close_from(3 + listen_fds).map_err(|errno| odd("closing stray descriptors", errno))?;
     descriptors::cloexec_from(3).map_err(|errno| odd("marking descriptors close-on-exec", errno))?;
     open_standard_descriptors()?;
-    undumpable()?;
+    dumps::forbid()?;
     let umask = umask(Mode::from_bits_truncate(0o077)).bits();
     let workdir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     Ok(Started { env, workdir, umask, mask, listen_fds })
 }
 
-impl Started {
-    /// Undoes what a command that starts nothing does not want: it can be interrupted, and makes files as usual.
-    pub fn relax(&self) -> Result<(), Refusal> {
-        umask(Mode::from_bits_truncate(self.umask));
-        signals::set_mask(self.mask).map(drop).map_err(|errno| odd("unblocking signals", errno))
-    }
-}
-
-/// Neither a core dump nor another process of the same user may read this one.
-pub fn undumpable() -> Result<(), Refusal> {
-    limits::no_core()?;
-    nix::sys::prctl::set_dumpable(false).map_err(|errno| odd("becoming undumpable", errno))?;
-    match nix::sys::prctl::get_dumpable() {
-        Ok(false) => Ok(()),
-        other => Err(Refusal::host(format!("this process stays dumpable: {other:?}"), "report this kernel")),
-    }
+/// Undoes what a command that starts nothing does not want: it can be interrupted, and makes files as usual.
+pub fn relax(started: &Started) -> Result<(), Refusal> {
+    umask(Mode::from_bits_truncate(started.umask));
+    signals::set_mask(started.mask).map(drop).map_err(|errno| odd("unblocking signals", errno))
 }
 
 /// Counts only where the manager says that it means this very process.

@@ -11,7 +11,7 @@ use crate::plan::{FetchPlan, Key, LoginPlan, Plan, StorePlan};
 use crate::refusal::Refusal;
 use crate::wire::slice::{AgeKey, FetcherCage, OutputFile, Outputs, Place, Slice, VaultLogin, VaultStore, Wanted};
 
-use super::roles::BundleEnds;
+use super::bundle::BundleEnds;
 
 /// The slice, and the files to give with it. Everything is opened here, by init, with the rights it was started with: the
 /// fetcher itself then needs none.

@@ -8,8 +8,7 @@ use crate::config::Loaded;
 use crate::config::model::{Age, Secret, Vault, VaultAuth};
 use crate::config::reference::Source;
 use crate::config::values::SecretName;
-use crate::host::paths;
-use crate::launch::Started;
+use crate::host::{Started, paths};
 use crate::refusal::Refusal;
 
 /// Where the age identity is, unless the config says.

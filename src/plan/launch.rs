@@ -7,8 +7,8 @@ use super::Host;
 use super::model::{Ids, Image, Launch};
 use crate::config::Loaded;
 use crate::config::model::{Config, Dns, Shield};
+use crate::host::Started;
 use crate::host::program::{self, Program};
-use crate::launch::Started;
 use crate::refusal::Refusal;
 
 /// Where programs are looked for, unless the config sets PATH: the environment may not choose the program.

@@ -21,8 +21,7 @@ pub use show::{json, summary, text};
 
 use crate::config::Loaded;
 use crate::config::model::{Mode, Optional};
-use crate::host::{self, Kernel, Process, users::Users};
-use crate::launch::Started;
+use crate::host::{self, Kernel, Process, Started, users::Users};
 use crate::refusal::Refusal;
 
 /// What the plan is decided on, beside the config.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::model::{Delivery, GrantKind, Image, Plan};
 use crate::config::model::{Dns, Mode};
-use crate::supervise::SecretNote;
+use crate::secret::Vouched;
 
 /// The line of a start: what holds, and what is missing.
 pub fn summary(plan: &Plan, took: Duration) -> String {
@@ -39,7 +39,7 @@ fn shield(image: &Image) -> &'static str {
 }
 
 /// One screen. `live` adds what the stores said of each secret; `now` is in seconds since 1970.
-pub fn text(plan: &Plan, live: Option<&[SecretNote]>, now: i64) -> String {
+pub fn text(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
     let mut out = Screen::default();
     let launch = &plan.launch;
     let argv: Vec<String> = launch.argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -126,8 +126,13 @@ fn grants(plan: &Plan, out: &mut Screen) {
         if !own.is_empty() {
             out.line(name, &list(&own));
         }
-        if !base.is_empty() {
-            out.line(name, &format!("{} (the system's own)", list(&base)));
+        match base.len() {
+            0 => {}
+            1..=4 => out.line(name, &format!("{} (the system's own)", list(&base))),
+            many => out.line(
+                name,
+                &format!("{many} paths of the system: names, certificates, time zones, /proc (--json lists them)"),
+            ),
         }
     }
 }
@@ -145,7 +150,7 @@ fn limits(plan: &Plan) -> String {
     format!("core 1{}", own.collect::<String>())
 }
 
-fn secrets(plan: &Plan, live: Option<&[SecretNote]>, now: i64, out: &mut Screen) {
+fn secrets(plan: &Plan, live: Option<&[Vouched]>, now: i64, out: &mut Screen) {
     let Some(fetch) = &plan.fetch else { return out.line("secrets", "none") };
     for (index, secret) in fetch.secrets.iter().enumerate() {
         let most =
@@ -196,7 +201,7 @@ fn mode(mode: Mode) -> &'static str {
 }
 
 /// The same for programs; keys only grow.
-pub fn json(plan: &Plan, live: Option<&[SecretNote]>, now: i64) -> String {
+pub fn json(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
     let cage = &plan.cage;
     let grants: Vec<_> = cage
         .landlock

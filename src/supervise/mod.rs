@@ -7,11 +7,12 @@
 mod denials;
 mod descendants;
 mod forward;
+mod heard;
 mod prepare;
 mod resident;
 mod run;
 
-pub use prepare::{Prepared, SecretNote, Stopped, prepare, rehearse};
+pub use prepare::{Prepared, Stopped, prepare, rehearse};
 pub use run::supervise;
 
 use std::os::fd::BorrowedFd;

@@ -49,8 +49,8 @@ pub fn place(source: BorrowedFd<'_>, target: RawFd) -> Result<(), Errno> {
     if source.as_raw_fd() == target {
         return inherit(target);
     }
-    // SAFETY: dup2 replaces whatever is at `target`. The launcher moves everything it owns above the contract's numbers
-    // first (`move_above`), so no `OwnedFd` is replaced behind its owner's back.
+    // SAFETY: dup2 replaces whatever is at `target`. The launcher raises everything it owns above the contract's numbers
+    // first (`floor` in launch/launcher.rs); the fetcher's child execs at once and owns nothing below its own floor.
     check(unsafe { libc::dup2(source.as_raw_fd(), target) }.into()).map(drop)
 }
 

@@ -3,10 +3,13 @@
 //! A refusal is two lines with fixed prefixes, written before the frame that says so. Every other line is passed on.
 
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
 
 use super::{Channel, Frame, Tag, WireError};
 use crate::refusal::{Exit, Refusal, escape};
+use crate::sys::descriptors;
 
 const WHAT: &str = "refused: ";
 const HINT: &str = "hint: ";
@@ -26,6 +29,13 @@ impl Reporter {
         Reporter { channel, log }
     }
 
+    /// The same with both descriptors at numbers of at least `floor`.
+    pub fn raised(self, floor: RawFd) -> Result<Reporter, Errno> {
+        let channel = descriptors::move_above(self.channel.as_fd(), floor)?;
+        let log = descriptors::move_above(self.log.as_fd(), floor)?;
+        Ok(Reporter { channel: Channel::from_contract(channel), log })
+    }
+
     /// Sends the refusal: text first, then the frame, so that init finds the text waiting.
     pub fn refuse(&self, refusal: &Refusal) -> Result<(), WireError> {
         let text = format!("{WHAT}{}\n{HINT}{}\n", escape(&refusal.what), escape(&refusal.hint));
@@ -40,7 +50,7 @@ fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), WireError> {
     while !bytes.is_empty() {
         match nix::unistd::write(fd, bytes) {
             Ok(n) => bytes = &bytes[n..],
-            Err(nix::errno::Errno::EINTR) => {}
+            Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }

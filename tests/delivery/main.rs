@@ -4,6 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/sealing.rs"]
+mod sealing;
+
 mod contract;
 mod files;
 mod programs;

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis::seal::stamp;
 
+use crate::sealing;
 use crate::stage::{STARTERS, Stage, Starter, is_root, printed, shared};
-use crate::support::sealing;
 
 /// Prints the JSON itself: the values here are tests.
 const CAT: [&str; 3] = ["sh", "-c", "cat <&3"];

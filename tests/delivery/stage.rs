@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use crate::support::{self, sealing};
+use crate::{sealing, support};
 
 /// The workload's ids, whoever starts it.
 pub const UID: u32 = 65532;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::sealing;
+use crate::sealing;
 
 /// Quotes, backslashes, newlines, unicode, shell and template syntax, control characters; blanks at both ends.
 pub const NASTY: &str = " \t\"quoted\" 'single' back\\slash \\n \\u0041 $HOME ${x} $(id) `id` %s &amp; </script>\r\nsecond line\n\

@@ -8,7 +8,7 @@ pub mod bao;
 pub mod ca;
 pub mod faults;
 pub mod https;
-pub mod sealing;
+pub mod start;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -222,6 +222,8 @@ fn the_rule_looks_at_the_file_behind_a_link_and_at_its_directory() {
         refused(&linked, &real),
         "started as root, but others than its owner may write DIR (mode 0777)\nchmod go-w DIR"
     );
+    std::fs::set_permissions(real.path(), PermissionsExt::from_mode(0o1777)).unwrap();
+    assert!(load(&linked).is_ok(), "in a sticky directory nobody replaces what is root's");
     std::fs::set_permissions(real.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let file = real.path().join("portcullis.toml");
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();

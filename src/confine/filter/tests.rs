@@ -1,0 +1,176 @@
+//! The filters as the kernel would run them: a small interpreter of classic BPF asks each about every call.
+
+use super::*;
+use crate::config::model::Dns;
+
+/// struct seccomp_data, as far as filters read it: call, architecture, arguments.
+struct Data {
+    call: u32,
+    arch: u32,
+    args: [u64; 6],
+}
+
+const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+const AUDIT_ARCH_I386: u32 = 0x4000_0003;
+const X32_BIT: u32 = 0x4000_0000;
+
+fn word(data: &Data, offset: u32) -> u32 {
+    match offset {
+        0 => data.call,
+        4 => data.arch,
+        16..64 => {
+            let arg = data.args[(offset as usize - 16) / 8];
+            if offset.is_multiple_of(8) { arg as u32 } else { (arg >> 32) as u32 }
+        }
+        other => panic!("a load from {other}"),
+    }
+}
+
+fn answer(program: &[Instruction], data: &Data) -> u32 {
+    let (mut at, mut a) = (0, 0u32);
+    loop {
+        let Instruction { code, jt, jf, k } = program[at];
+        at += 1;
+        let mut branch = |taken: bool| at += usize::from(if taken { jt } else { jf });
+        match code {
+            0x20 => a = word(data, k),
+            0x54 => a &= k,
+            0x05 => at += k as usize,
+            0x15 => branch(a == k),
+            0x25 => branch(a > k),
+            0x35 => branch(a >= k),
+            0x06 => return k,
+            other => panic!("instruction {other:#x}"),
+        }
+    }
+}
+
+fn plan(dns: Dns, explained: bool) -> SyscallPlan {
+    SyscallPlan { dns, explained, explanation_optional: false, exec_by_descriptor: !explained }
+}
+
+fn ask(filter: &Filter, call: i64, args: [u64; 6]) -> u32 {
+    answer(filter.instructions(), &Data { call: call as u32, arch: AUDIT_ARCH_X86_64, args })
+}
+
+const ENOSYS: u32 = RET_ERRNO | Errno::ENOSYS as u32;
+const EPERM: u32 = RET_ERRNO | Errno::EPERM as u32;
+
+#[test]
+fn every_plain_rule_allows_and_every_dangerous_call_is_notified() {
+    let filter = workload(&plan(Dns::Off, true)).unwrap();
+    for (name, call) in default::ALLOWED.iter().flat_map(|group| group.calls) {
+        assert_eq!(ask(&filter, *call, [u64::MAX; 6]), RET_ALLOW, "{name}");
+    }
+    for (name, call) in default::DANGEROUS.iter().flat_map(|group| group.calls) {
+        assert_eq!(ask(&filter, *call, [0; 6]), RET_USER_NOTIF, "{name}");
+    }
+    assert_eq!(ask(&filter, libc::SYS_execveat, [0; 6]), RET_USER_NOTIF);
+}
+
+#[test]
+fn what_is_unknown_is_not_there() {
+    let filter = workload(&plan(Dns::Off, true)).unwrap();
+    for call in [libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_shmget, 460, 100_000] {
+        assert_eq!(ask(&filter, call, [0; 6]), ENOSYS, "{call}");
+    }
+}
+
+#[test]
+fn x32_is_not_there_and_a_foreign_architecture_kills() {
+    let filter = workload(&plan(Dns::Off, true)).unwrap();
+    for call in 0..512 {
+        let x32 = Data { call: call | X32_BIT, arch: AUDIT_ARCH_X86_64, args: [0; 6] };
+        assert_eq!(answer(filter.instructions(), &x32), ENOSYS, "{call}");
+        let i386 = Data { call, arch: AUDIT_ARCH_I386, args: [0; 6] };
+        assert_eq!(answer(filter.instructions(), &i386), RET_KILL_PROCESS, "{call}");
+    }
+}
+
+#[test]
+fn conditional_calls_follow_their_arguments_and_high_bits_do_not_help() {
+    let off = workload(&plan(Dns::Off, true)).unwrap();
+    let udp = workload(&plan(Dns::Udp, true)).unwrap();
+    let socket = |filter, family, kind, protocol| ask(filter, libc::SYS_socket, [family, kind, protocol, 0, 0, 0]);
+    let flags = (libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
+    for family in [2, 10] {
+        for protocol in [0, 6] {
+            assert_eq!(socket(&off, family, 1 | flags, protocol), RET_ALLOW);
+        }
+        assert_eq!(socket(&off, family, 2 | flags, 0), RET_USER_NOTIF, "UDP without dns");
+        assert_eq!(socket(&udp, family, 2 | flags, 17), RET_ALLOW, "UDP with dns");
+        assert_eq!(socket(&udp, family, 1, 262), RET_USER_NOTIF, "MPTCP");
+        assert_eq!(socket(&udp, family, 3, 0), RET_USER_NOTIF, "raw");
+    }
+    assert_eq!(socket(&off, 1, 1, 0), RET_USER_NOTIF, "unix");
+    assert_eq!(socket(&off, 38, 5, 0), RET_USER_NOTIF, "AF_ALG");
+    assert_eq!(socket(&off, 16, 3, 0), RET_ERRNO | Errno::EAFNOSUPPORT as u32, "netlink, quietly");
+    assert_eq!(socket(&off, 1 | 1 << 32, 1, 0), RET_USER_NOTIF, "the kernel reads 32 bits");
+    let second = |call, value| ask(&off, call, [0, value, 0, 0, 0, 0]);
+    for request in [0x5412u64, 0x541c, 0x541d, 0x5423] {
+        assert_eq!(second(libc::SYS_ioctl, request), RET_USER_NOTIF);
+        assert_eq!(second(libc::SYS_ioctl, request | 1 << 32), RET_USER_NOTIF, "compared as 32 bits");
+    }
+    assert_eq!(second(libc::SYS_ioctl, 0x5401), RET_ALLOW);
+    assert_eq!(second(libc::SYS_memfd_create, 1), RET_USER_NOTIF);
+    assert_eq!(second(libc::SYS_memfd_create, 8 | 1), RET_ALLOW);
+    let first = |call, value| ask(&off, call, [value, 0, 0, 0, 0, 0]);
+    for bit in [17, 25, 26, 27, 28, 29, 30] {
+        assert_eq!(first(libc::SYS_clone, 1 << bit | 0x11), RET_USER_NOTIF, "clone flag 1 << {bit}");
+    }
+    assert_eq!(first(libc::SYS_clone, 0x3d0f00), RET_ALLOW, "a thread of glibc");
+    assert_eq!(first(libc::SYS_prlimit64, 0), RET_ALLOW);
+    assert_eq!(first(libc::SYS_prlimit64, 1), RET_USER_NOTIF);
+    for option in [libc::PR_SET_DUMPABLE, libc::PR_SET_PTRACER, libc::PR_SET_SECCOMP] {
+        assert_eq!(first(libc::SYS_prctl, option as u64), RET_USER_NOTIF);
+    }
+    assert_eq!(ask(&off, libc::SYS_sendto, [0, 0, 0, 0x2000_4000, 0, 0]), RET_USER_NOTIF);
+    assert_eq!(ask(&off, libc::SYS_sendto, [0, 0, 0, 0x4000, 0, 0]), RET_ALLOW);
+    assert_eq!(ask(&off, libc::SYS_setsockopt, [0, 6, 30, 0, 0, 0]), RET_USER_NOTIF);
+    assert_eq!(ask(&off, libc::SYS_setsockopt, [0, 6, 1, 0, 0, 0]), RET_ALLOW);
+    assert_eq!(ask(&off, libc::SYS_setsockopt, [0, 1, 30, 0, 0, 0]), RET_ALLOW);
+}
+
+#[test]
+fn without_a_supervisor_dangerous_calls_get_an_errno_and_exec_by_descriptor_goes() {
+    let filter = workload(&plan(Dns::Off, false)).unwrap();
+    for (name, call) in default::DANGEROUS.iter().flat_map(|group| group.calls) {
+        assert_eq!(ask(&filter, *call, [0; 6]), EPERM, "{name}");
+    }
+    assert_eq!(ask(&filter, libc::SYS_execveat, [0; 6]), RET_ALLOW);
+    assert_eq!(ask(&filter, libc::SYS_socket, [38, 5, 0, 0, 0, 0]), EPERM);
+}
+
+#[test]
+fn hot_calls_carry_no_condition() {
+    let conditional: Vec<i64> = default::ALLOWED_IF.iter().map(|c| c.call.1).collect();
+    for call in [
+        libc::SYS_read,
+        libc::SYS_write,
+        libc::SYS_futex,
+        libc::SYS_epoll_wait,
+        libc::SYS_epoll_pwait,
+        libc::SYS_poll,
+        libc::SYS_clock_gettime,
+        libc::SYS_recvfrom,
+        libc::SYS_recvmsg,
+    ] {
+        assert!(!conditional.contains(&call), "{call}");
+    }
+}
+
+#[test]
+fn the_roles_filters_allow_their_own_and_nothing_that_starts_or_opens_the_world() {
+    let (quiet, network, init) = (fetcher(false).unwrap(), fetcher(true).unwrap(), init().unwrap());
+    for filter in [&quiet, &network, &init] {
+        for call in
+            [libc::SYS_execve, libc::SYS_execveat, libc::SYS_fork, libc::SYS_clone, libc::SYS_ptrace, libc::SYS_bpf]
+        {
+            assert_eq!(ask(filter, call, [0; 6]), ENOSYS, "{call}");
+        }
+        assert_eq!(ask(filter, libc::SYS_read, [0; 6]), RET_ALLOW);
+    }
+    assert_eq!(ask(&quiet, libc::SYS_socket, [2, 1, 0, 0, 0, 0]), ENOSYS);
+    assert_eq!(ask(&network, libc::SYS_socket, [2, 1, 0, 0, 0, 0]), RET_ALLOW);
+    assert_eq!(ask(&init, libc::SYS_socket, [2, 1, 0, 0, 0, 0]), ENOSYS);
+}

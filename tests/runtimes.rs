@@ -1,0 +1,115 @@
+//! Programs of each runtime that do what programs do, in the default cage: nothing honest is broken, nothing is denied.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::Command;
+
+use support::start::{Place, UID, is_root, texts, user_line};
+
+/// A server that gives each line back, on a port of its own.
+fn echo() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut writer = stream.try_clone().expect("a socket");
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    if writeln!(writer, "{line}").is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// Runs a command (program and script) in the cage and returns what it printed and what portcullis said.
+fn in_the_cage(place: &Place, command: &[&str], more: &str) -> (String, String, Option<i32>) {
+    let data = place.path("data");
+    std::fs::create_dir(&data).expect("a directory");
+    if is_root() {
+        std::os::unix::fs::chown(&data, Some(UID), Some(UID)).expect("an owner");
+    }
+    let port = echo();
+    let words = command.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+    let config = format!(
+        "[workload]\ncommand = [{words}, \"{port}\", {data:?}]\n{user}\n[confine]\nread = [\"{app}\"]\nwrite = [{data:?}]\nconnect = [{port}]\n{more}\n",
+        user = user_line(),
+        app = place.app(),
+    );
+    let config = place.write("portcullis.toml", config, 0o644);
+    texts(&place.run(&["run", "-c", config.to_str().expect("a path")]))
+}
+
+#[track_caller]
+fn works(ran: (String, String, Option<i32>), printed: &str, may_be_denied: &[&str]) {
+    let (out, err, code) = ran;
+    assert_eq!((out.trim_end(), code), (printed, Some(0)), "{err}");
+    let denials: Vec<&str> =
+        err.lines().filter(|line| line.contains("portcullis: denied: ") && line.contains(" by ")).collect();
+    let unexpected: Vec<&&str> =
+        denials.iter().filter(|line| !may_be_denied.iter().any(|known| line.contains(known))).collect();
+    assert!(unexpected.is_empty(), "honest calls were denied: {unexpected:#?}");
+}
+
+/// glibc asks nscd before it reads /etc/passwd or /etc/hosts, and goes on without.
+const NSCD: &str = "socket(AF_UNIX, stream, default)";
+
+fn script(place: &Place, name: &str, text: &str) -> String {
+    place.write(&format!("app/{name}"), text, 0o644).display().to_string()
+}
+
+#[test]
+fn python_does_what_python_does() {
+    let place = Place::new();
+    let script = script(&place, "everyday.py", include_str!("runtimes/everyday.py"));
+    let ran = in_the_cage(&place, &["/usr/bin/python3", &script], "");
+    let all = "threads | thread pool | asyncio | ssl | sqlite | subprocess | files | signals | names | ctypes | itself | fork";
+    works(ran, all, &[NSCD, "socket(AF_INET, datagram", "socket(AF_INET6, datagram"]);
+}
+
+#[test]
+fn node_does_what_node_does() {
+    let place = Place::new();
+    let script = script(&place, "everyday.mjs", include_str!("runtimes/everyday.mjs"));
+    let ran = in_the_cage(&place, &["node", &script], "");
+    works(ran, "files | net | names | crypto | workers | children | timers", &[NSCD, "datagram"]);
+}
+
+#[test]
+fn bash_does_what_bash_does() {
+    let place = Place::new();
+    let script = script(&place, "everyday.sh", include_str!("runtimes/everyday.sh"));
+    works(in_the_cage(&place, &["bash", &script], ""), "pipes | files | net | jobs | traps | environment", &[NSCD]);
+}
+
+/// Builds a program beside the scripts; the tests need its compiler, as the README says.
+fn built(place: &Place, compiler: &mut Command) -> String {
+    let output = compiler.current_dir(place.path("app")).output().expect("a compiler");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    place.path("app/program").display().to_string()
+}
+
+#[test]
+fn a_static_rust_program_does_what_programs_do() {
+    let place = Place::new();
+    script(&place, "everyday.rs", include_str!("runtimes/everyday.rs"));
+    let mut rustc = Command::new("rustc");
+    rustc.args(["-C", "target-feature=+crt-static", "-o", "program", "everyday.rs"]);
+    let program = built(&place, &mut rustc);
+    works(in_the_cage(&place, &[&program], ""), "threads | files | net | children", &[]);
+}
+
+#[test]
+fn a_go_program_does_what_programs_do() {
+    let place = Place::new();
+    script(&place, "everyday.go", include_str!("runtimes/everyday.go"));
+    let mut go = Command::new("go");
+    go.args(["build", "-o", "program", "everyday.go"]).env("CGO_ENABLED", "0");
+    let program = built(&place, &mut go);
+    works(in_the_cage(&place, &[&program], ""), "goroutines | files | net | children", &[]);
+}
