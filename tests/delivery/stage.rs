@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+pub use crate::support::start::{UID, is_root};
 use crate::{sealing, support};
-
-/// The workload's ids, whoever starts it.
-pub const UID: u32 = 65532;
 
 /// Who starts portcullis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,35 +20,30 @@ pub enum Starter {
 
 pub const STARTERS: [Starter; 2] = [Starter::Root, Starter::Plain];
 
-pub fn is_root() -> bool {
-    // The same as geteuid(2), without a crate for it.
-    fs::metadata("/proc/self").is_ok_and(|about| std::os::unix::fs::MetadataExt::uid(&about) == 0)
-}
-
 /// One folder for what is built once: our own binary and the compiled workloads, where any user may execute them.
 pub fn shared() -> &'static Path {
     static SHARED: OnceLock<PathBuf> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let dir = std::env::temp_dir().join(format!("portcullis-delivery-{}", std::process::id()));
+        remove_old();
+        let dir = std::env::temp_dir().join(format!("{SHARED}{}", std::process::id()));
         make_dir(&dir);
         let binary = dir.join("portcullis");
         fs::copy(env!("CARGO_BIN_EXE_portcullis"), &binary).unwrap();
         fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
-        remove_at_exit(&dir);
         dir
     })
 }
 
-/// Statics are not dropped: a child that waits for this process to end removes the folder.
-fn remove_at_exit(dir: &Path) {
-    let script = format!("tail --pid={} -f /dev/null; rm -rf '{}'", std::process::id(), dir.display());
-    Command::new("setsid")
-        .args(["sh", "-c", &script])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("setsid of util-linux");
+const SHARED: &str = "portcullis-delivery-";
+
+/// Statics are not dropped: each run removes what runs that are over have left.
+fn remove_old() {
+    for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.strip_prefix(SHARED).is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            fs::remove_dir_all(entry.path()).ok();
+        }
+    }
 }
 
 fn make_dir(dir: &Path) {
