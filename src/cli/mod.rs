@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod check;
+mod man;
 pub mod scaffold;
 pub mod seal;
 pub mod usage;
@@ -86,13 +87,7 @@ fn other(command: Command) -> Result<String, Refusal> {
             clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut script);
             Ok(String::from_utf8_lossy(&script).into_owned())
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(|error| Refusal::internal(format!("the manual page: {error}")))?;
-            Ok(String::from_utf8_lossy(&page).into_owned())
-        }
+        Command::Man => Ok(man::page(Cli::command())),
         Command::Run(_) | Command::Check(_) => Err(Refusal::internal("a start took the way of other commands")),
     }
 }

@@ -95,9 +95,12 @@ pub fn feed(command: &mut Command, stdin: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // A program that refuses early closes its end first.
-    child.stdin.take().unwrap().write_all(stdin).ok();
-    child.wait_with_output().unwrap()
+    let mut pipe = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        // Beside the reading: both pipes may be full. A program that refuses early closes its end first.
+        scope.spawn(move || pipe.write_all(stdin).ok());
+        child.wait_with_output().unwrap()
+    })
 }
 
 /// Runs a program on a terminal of its own. `steps` are pairs: wait for this text, then send that one; `\u{3}` is
