@@ -63,7 +63,7 @@ impl Case {
         if !output.stdout.is_empty() {
             wrong.push(format!("standard output: {}", String::from_utf8_lossy(&output.stdout)));
         }
-        let left = of_session(session);
+        let left = left_of(session);
         if !left.is_empty() {
             wrong.push(format!("left running: {left:?}"));
         }
@@ -79,10 +79,20 @@ impl Case {
             let output = Command::new("sh")
                 .args(["-euc", script])
                 .current_dir(dir)
-                .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", binary().parent().expect("a folder").display()))
+                .env(
+                    "PATH",
+                    format!(
+                        "{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+                        binary().parent().expect("a folder").display()
+                    ),
+                )
                 .output()
                 .map_err(|error| error.to_string())?;
-            if output.status.success() { Ok(()) } else { Err(format!("setup: {}", String::from_utf8_lossy(&output.stderr))) }
+            if output.status.success() {
+                Ok(())
+            } else {
+                Err(format!("setup: {}", String::from_utf8_lossy(&output.stderr)))
+            }
         };
         shell("chmod 755 . && mkdir app && echo 'print(\"RAN\")' > app/bot.py")?;
         if let Some(config) = &self.config {
@@ -101,7 +111,7 @@ impl Case {
         command.env("PATH", format!("{}:/usr/bin:/bin:/usr/sbin", binary().parent().expect("a folder").display()));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if self.plain {
-            command.uid(UID).gid(UID).groups(&[]);
+            command.uid(UID).gid(UID);
         }
         let outer = self.outer.as_deref().map(outer::compile).transpose()?;
         // SAFETY: setsid and seccomp are async-signal-safe system calls on memory that was made before the fork.
@@ -116,7 +126,9 @@ impl Case {
         let begun = Instant::now();
         while child.try_wait().map_err(|error| error.to_string())?.is_none() {
             if begun.elapsed() > HANGS {
-                of_session(session).into_iter().for_each(|pid| drop(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL)));
+                for pid in of_session(session) {
+                    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).ok();
+                }
                 return Err(format!("still running after {HANGS:?}"));
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -127,7 +139,8 @@ impl Case {
     fn bless(&self, code: i32, said: &str) -> Result<(), String> {
         let text = std::fs::read_to_string(&self.path).map_err(|error| error.to_string())?;
         let kept = text.split("\n--- exit").next().unwrap_or(&text);
-        std::fs::write(&self.path, format!("{kept}\n--- exit {code}\n--- says\n{said}\n")).map_err(|error| error.to_string())
+        std::fs::write(&self.path, format!("{kept}\n--- exit {code}\n--- says\n{said}\n"))
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -148,6 +161,18 @@ fn files(dir: &Path) -> BTreeSet<PathBuf> {
         }
     }
     found
+}
+
+/// What a session left behind; what is dying gets the time to.
+fn left_of(session: i32) -> Vec<i32> {
+    let begun = Instant::now();
+    loop {
+        let left = of_session(session);
+        if left.is_empty() || begun.elapsed() > Duration::from_secs(3) {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Processes of a session that have not ended.

@@ -46,10 +46,19 @@ pub fn compile(text: &str) -> Result<Outer, String> {
 }
 
 impl Outer {
-    /// In the child, before the exec. A listener is kept open over it, as a container's supervisor would.
+    /// In the child, before the exec. A listener is held by a process of its own, as a container's supervisor would: it dies
+    /// with its parent.
     pub fn install(&self) -> std::io::Result<()> {
-        if let Some(listener) = seccomp::install(&self.program, self.listener)? {
-            std::mem::forget(listener);
+        let Some(_listener) = seccomp::install(&self.program, self.listener)? else { return Ok(()) };
+        let parent = nix::unistd::getpid();
+        // SAFETY: the forked child calls async-signal-safe functions alone, and never returns.
+        if let nix::unistd::ForkResult::Child = unsafe { nix::unistd::fork() }? {
+            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).ok();
+            (0..3).for_each(|fd| drop(nix::unistd::close(fd).map_err(drop)));
+            while nix::unistd::getppid() == parent {
+                nix::unistd::pause();
+            }
+            portcullis::sys::process::exit_now(0);
         }
         Ok(())
     }

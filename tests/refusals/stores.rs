@@ -4,25 +4,29 @@ use std::sync::OnceLock;
 
 use super::support::bao::{Bao, Role};
 use super::support::ca::Ca;
-use super::support::faults::{FaultServer, kv2, listen};
+use super::support::faults::listen;
 use serde_json::json;
 
 /// What cases may write, and what stands for it.
 struct Stores {
     words: Vec<(&'static str, String)>,
     _sealed: Option<Bao>,
-    _faults: Vec<FaultServer>,
 }
 
+static STORES: OnceLock<Option<Stores>> = OnceLock::new();
+
 fn stores() -> Result<&'static Stores, String> {
-    static STORES: OnceLock<Option<Stores>> = OnceLock::new();
     STORES.get_or_init(start).as_ref().ok_or("there is no OpenBao here: run tests/prepare".to_owned())
 }
 
 fn start() -> Option<Stores> {
     let bao = Bao::shared()?;
     let sealed = Bao::sealed();
-    bao.put("secret", "bots/mm1", json!({"api_key": "a-value-of-the-store", "number": 5, "empty": "", "object": {"a": 1}}));
+    bao.put(
+        "secret",
+        "bots/mm1",
+        json!({"api_key": "a-value-of-the-store", "number": 5, "empty": "", "object": {"a": 1}}),
+    );
     let role: Role = bao.role(&["secret/data/bots/mm1", "secret/data/bots/none"]);
     let ca = Ca::new(&super::support::scratch("refusals-ca"));
     let slow = listen(|stream| {
@@ -30,9 +34,9 @@ fn start() -> Option<Stores> {
         std::io::Read::read(&mut &stream, &mut [0u8; 1]).ok();
         std::io::Read::read_to_end(&mut &stream, &mut Vec::new()).ok();
     });
-    let old = FaultServer::start(&ca.issue("127.0.0.1"), super::tls12_script(kv2("x")));
     let words = vec![
         ("{{ADDRESS}}", bao.address.clone()),
+        ("{{TLS12}}", bao.address_tls12.clone()),
         ("{{CA}}", bao.ca.file().display().to_string()),
         ("{{OTHER_CA}}", ca.file().display().to_string()),
         ("{{ROLE_ID}}", role.role_id.clone()),
@@ -42,7 +46,7 @@ fn start() -> Option<Stores> {
         ("{{SEALED}}", sealed.as_ref().map(|bao| bao.address.clone()).unwrap_or_default()),
         ("{{SEALED_CA}}", sealed.as_ref().map(|bao| bao.ca.file().display().to_string()).unwrap_or_default()),
     ];
-    Some(Stores { words, _sealed: sealed, _faults: vec![old] })
+    Some(Stores { words, _sealed: sealed })
 }
 
 pub fn fill(text: &str) -> Result<String, String> {
@@ -53,8 +57,10 @@ pub fn fill(text: &str) -> Result<String, String> {
 }
 
 pub fn redact(said: &str) -> String {
-    match stores_if_started() {
-        Some(stores) => stores.words.iter().filter(|(_, v)| !v.is_empty()).fold(said.to_owned(), |s, (w, v)| s.replace(v, w)),
+    match STORES.get().and_then(Option::as_ref) {
+        Some(stores) => {
+            stores.words.iter().filter(|(_, v)| !v.is_empty()).fold(said.to_owned(), |s, (w, v)| s.replace(v, w))
+        }
         None => said.to_owned(),
     }
 }
