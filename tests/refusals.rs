@@ -66,7 +66,7 @@ fn a_case_that_is_not_refused_is_seen() {
     let path = dir.path().join("runs.case");
     std::fs::write(
         &path,
-        "# runs\n--- as root\n--- run run --user 65532:65532 -- sh -c 'echo RAN'\n--- exit 78\n--- says\nx\n",
+        "# runs\n--- as root\n--- run portcullis run --user 65532:65532 -- sh -c 'echo RAN'\n--- exit 78\n--- says\nx\n",
     )
     .expect("a case");
     if support::start::is_root() {
@@ -76,4 +76,20 @@ fn a_case_that_is_not_refused_is_seen() {
         let why = Case::read(&path).and_then(|case| case.hold()).expect_err("it runs");
         assert!(why.contains("exit 0") && why.contains("RAN"), "{why}");
     }
+}
+
+#[test]
+fn what_is_optional_and_missing_stands_in_the_line_of_the_start() {
+    if !support::start::is_root() {
+        return support::skip("the cases change users: they need root");
+    }
+    let outer = outer::compile("listener").expect("a filter");
+    let place = support::start::Place::new();
+    let flags = ["run", "--user", "65532:65532", "--optional", "explained-denials", "--", "sh", "-c", "echo RAN"];
+    let mut command = place.command(&flags);
+    // SAFETY: the closure makes async-signal-safe system calls on memory that was made before the fork.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, move || outer.install()) };
+    let (out, err, code) = support::start::texts(&command.output().expect("portcullis"));
+    assert_eq!((out.as_str(), code), ("RAN\n", Some(0)), "{err}");
+    assert!(err.contains("MISSING, as confine.optional allows: denials are not explained"), "{err}");
 }

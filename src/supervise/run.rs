@@ -48,14 +48,16 @@ struct Supervisor<'a> {
 
 /// Tells the launcher to go and stays with the workload until nothing is left. Returns the exit code.
 ///
-/// `started` is called once, when the workload runs: it prints the line that says what holds.
+/// `started` is called once, when the workload runs: it prints the line that says what holds, and hears whether denials are
+/// explained.
 pub fn supervise(
     plan: &Plan,
     prepared: Prepared,
     console: &Console,
     end: Instant,
-    started: impl FnOnce(&Console),
+    started: impl FnOnce(&Console, bool),
 ) -> Result<u8, Stopped> {
+    let explained = prepared.denials.is_some();
     let Some(Launcher { role, exec_result }) = prepared.launcher else {
         return Err(Refusal::internal("there is no launcher to supervise").into());
     };
@@ -78,7 +80,7 @@ pub fn supervise(
     let began = go.map_err(|error| Refusal::internal(format!("the launcher {error}"))).and_then(|()| {
         drop((role.channel, role.log));
         supervisor.until_executed(end)?;
-        started(console);
+        started(console, explained);
         resident::settle(plan)
     });
     if let Err(refusal) = began {

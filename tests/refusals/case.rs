@@ -39,7 +39,7 @@ impl Case {
                 "config" => case.config = Some(body.to_owned()),
                 "run" => case.run = argument.to_owned(),
                 "exit" => case.exit = argument.parse().map_err(|_| format!("exit `{argument}`"))?,
-                "says" => case.says = body.trim_end().to_owned(),
+                "says" => case.says = stores::redact(body.trim_end()),
                 other => return Err(format!("unknown section `{other}`")),
             }
         }

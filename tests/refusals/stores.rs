@@ -56,11 +56,22 @@ pub fn fill(text: &str) -> Result<String, String> {
     Ok(stores()?.words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value)))
 }
 
+/// Addresses, and what a clock says, differ each time.
 pub fn redact(said: &str) -> String {
-    match STORES.get().and_then(Option::as_ref) {
-        Some(stores) => {
-            stores.words.iter().filter(|(_, v)| !v.is_empty()).fold(said.to_owned(), |s, (w, v)| s.replace(v, w))
+    let said = number_between(&number_between(said, "was set ", " seconds ago"), "within ", "ms");
+    let Some(stores) = STORES.get().and_then(Option::as_ref) else { return said };
+    let known = stores.words.iter().filter(|(_, value)| !value.is_empty());
+    known
+        .fold(said, |said, (word, value)| said.replace(value, word).replace(value.trim_start_matches("https://"), word))
+}
+
+/// Replaces a number between two words by `[N]`.
+fn number_between(said: &str, before: &str, behind: &str) -> String {
+    let Some((head, tail)) = said.split_once(before) else { return said.to_owned() };
+    match tail.split_once(behind) {
+        Some((number, rest)) if number.chars().all(|c| c.is_ascii_digit() || c == '.') => {
+            format!("{head}{before}[N]{behind}{rest}")
         }
-        None => said.to_owned(),
+        _ => said.to_owned(),
     }
 }
