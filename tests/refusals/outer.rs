@@ -54,7 +54,9 @@ impl Outer {
         // SAFETY: the forked child calls async-signal-safe functions alone, and never returns.
         if let nix::unistd::ForkResult::Child = unsafe { nix::unistd::fork() }? {
             nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).ok();
-            (0..3).for_each(|fd| drop(nix::unistd::close(fd).map_err(drop)));
+            for fd in 0..3 {
+                nix::unistd::close(fd).ok();
+            }
             while nix::unistd::getppid() == parent {
                 nix::unistd::pause();
             }
