@@ -40,6 +40,7 @@ struct Supervisor<'a> {
     exec_result: Option<OwnedFd>,
     denials: Option<Denials>,
     ended: Option<Ended>,
+    stopped: bool,
     killed: bool,
     /// Whether those that the workload left behind were told to end.
     asked_the_rest: bool,
@@ -72,6 +73,7 @@ pub fn supervise(
         exec_result: Some(exec_result),
         denials: prepared.denials,
         ended: None,
+        stopped: false,
         killed: false,
         asked_the_rest: false,
         children: true,
@@ -190,14 +192,18 @@ impl Supervisor<'_> {
             forward::forward(self.workload, arrived).map_err(cannot)?;
         }
         if arrived.signal == libc::SIGTERM {
-            if self.ended.is_none() {
-                // A stopped program could not hear it.
-                forward::forward(self.workload, Arrived::of(libc::SIGCONT))
-                    .map_err(|errno| Refusal::internal(format!("continuing the workload: {errno}")))?;
-            }
             self.begin_to_end();
+            if self.stopped {
+                self.go_on()?;
+            }
         }
         Ok(())
+    }
+
+    /// A stopped program could not hear TERM.
+    fn go_on(&self) -> Result<(), Refusal> {
+        forward::forward(self.workload, Arrived::of(libc::SIGCONT))
+            .map_err(|errno| Refusal::internal(format!("continuing the workload: {errno}")))
     }
 
     /// The clock starts once, at the first reason.
@@ -224,10 +230,17 @@ impl Supervisor<'_> {
     fn workload_changed(&mut self, change: Ended) -> Result<(), Refusal> {
         match change {
             Ended::Stopped(_) => {
+                self.stopped = true;
+                if matches!(self.state, State::Ending { .. }) {
+                    return self.go_on();
+                }
                 self.stop_along();
                 Ok(())
             }
-            Ended::Continued => Ok(()),
+            Ended::Continued => {
+                self.stopped = false;
+                Ok(())
+            }
             ended => {
                 self.ended = Some(ended);
                 self.begin_to_end();
