@@ -25,7 +25,7 @@ pub fn shared() -> &'static Path {
     static SHARED: OnceLock<PathBuf> = OnceLock::new();
     SHARED.get_or_init(|| {
         remove_old();
-        let dir = std::env::temp_dir().join(format!("{SHARED}{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
         make_dir(&dir);
         let binary = dir.join("portcullis");
         fs::copy(env!("CARGO_BIN_EXE_portcullis"), &binary).unwrap();
@@ -34,13 +34,13 @@ pub fn shared() -> &'static Path {
     })
 }
 
-const SHARED: &str = "portcullis-delivery-";
+const PREFIX: &str = "portcullis-delivery-";
 
 /// Statics are not dropped: each run removes what runs that are over have left.
 fn remove_old() {
     for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.strip_prefix(SHARED).is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+        if name.strip_prefix(PREFIX).is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             fs::remove_dir_all(entry.path()).ok();
         }
     }
