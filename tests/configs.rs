@@ -67,6 +67,33 @@ fn good_configs_are_taken_by_the_parser_and_by_the_schema() {
     }
 }
 
+/// What people copy: configs below these folders, however deep. Templates of configs have other endings.
+fn to_copy() -> Vec<PathBuf> {
+    let mut folders = vec![PathBuf::from("examples"), PathBuf::from("docker")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        // One that cannot be listed is an operator's own: docker/secrets.
+        for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.extension().is_some_and(|extension| extension == "toml") => files.push(path),
+                false => {}
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn configs_to_copy_are_taken_by_the_parser_and_by_the_schema() {
+    let (judge, files) = (Judge::new(), to_copy());
+    assert!(files.len() >= 5, "{files:?}");
+    for file in files {
+        let loaded = load(&request(&file)).unwrap_or_else(|refusal| panic!("{}\n{refusal}", file.display()));
+        assert_eq!(judge.accepts(&loaded.text).expect("TOML"), Ok(()), "{}", file.display());
+    }
+}
+
 #[test]
 fn refused_configs_are_refused_in_the_words_beside_them() {
     let mut wrong = Vec::new();

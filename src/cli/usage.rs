@@ -73,7 +73,7 @@ fn wrong_word(error: &clap::Error, flag: &str) -> (String, String) {
 
 fn unknown(error: &clap::Error, flag: &str) -> (String, String) {
     let hint = match context(error, ContextKind::SuggestedArg) {
-        Some(near) => format!("did you mean `{near}`?"),
+        Some(near) => format!("did you mean `{}`?", near.replace(", ", "` or `")),
         None if flag.starts_with('-') => HELP.to_owned(),
         None => "write the command to start, and its arguments, after `--`".to_owned(),
     };
@@ -84,7 +84,7 @@ fn unknown(error: &clap::Error, flag: &str) -> (String, String) {
 fn unknown_command(error: &clap::Error) -> (String, String) {
     let given = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
     let hint = match context(error, ContextKind::SuggestedSubcommand) {
-        Some(near) => format!("did you mean `{near}`?"),
+        Some(near) => format!("did you mean `{}`?", near.replace(", ", "` or `")),
         None => "to start a program, write `portcullis run -- CMD`; `portcullis --help` lists the commands".to_owned(),
     };
     (format!("unknown command `{}`", echo(&given)), hint)

@@ -70,10 +70,10 @@ pub fn rust_reader() -> PathBuf {
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--locked", "--example", "read_credentials"]);
         // What cargo told this test would make build scripts run anew, here and in the next build outside.
-        let told = |name: &str| {
-            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|t| name.starts_with(t))
-        };
-        std::env::vars().filter(|(name, _)| told(name)).for_each(|(name, _)| drop(build.env_remove(name)));
+        let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+        for (name, _) in std::env::vars().filter(|(name, _)| told.iter().any(|start| name.starts_with(start))) {
+            build.env_remove(name);
+        }
         done(&mut build);
         let deps = std::env::current_exe().unwrap();
         let example = deps.parent().unwrap().parent().unwrap().join("examples/read_credentials");
