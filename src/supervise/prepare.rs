@@ -278,3 +278,6 @@ impl<'a> Preparation<'a> {
         self.print_logs();
     }
 }
+
+#[cfg(test)]
+mod tests;
