@@ -113,7 +113,8 @@ fn heard(act: impl FnOnce(&mut Hostile)) -> Refusal {
 
 #[test]
 fn frames_out_of_turn_end_the_start() {
-    let cases: [(&str, fn(&mut Hostile)); 9] = [
+    type Act = fn(&mut Hostile);
+    let cases: [(&str, Act); 9] = [
         ("an unknown tag", |h| h.say_bytes(&[0xB7, 9].into_iter().chain([0; 30]).collect::<Vec<u8>>())),
         ("a short frame", |h| h.say_bytes(&Frame::new(Tag::Ready, 0, 0, 0).encode()[..31])),
         ("a long frame", |h| h.say_bytes(&[&Frame::new(Tag::Ready, 0, 0, 0).encode()[..], b"x"].concat())),
