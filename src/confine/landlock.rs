@@ -3,7 +3,7 @@
 //! The crate is best-effort by default; here every part says HardRequirement and FullyEnforced alone is accepted.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use landlock::{
@@ -12,7 +12,9 @@ use landlock::{
 };
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, socket};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, UnixAddr, bind, connect, getsockname, listen, socket,
+};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, getppid};
 
@@ -119,6 +121,8 @@ fn rights(kind: GrantKind, abi: ABI) -> BitFlags<AccessFs> {
 struct Tripwire {
     /// A port that no rule grants.
     port: Option<u16>,
+    /// An abstract socket that was made outside the domain: from inside it is out of scope, whatever the ids are.
+    outside: Option<(OwnedFd, UnixAddr)>,
 }
 
 impl Tripwire {
@@ -127,13 +131,18 @@ impl Tripwire {
             return Err(failed("the check of Landlock by listing /", format!("it failed already before: {errno}")));
         }
         let port = plan.connect.as_ref().and_then(|granted| (1..1024).find(|port| !granted.contains(port)));
-        Ok(Tripwire { port })
+        let outside = plan.scopes.then(listen_outside).transpose();
+        let outside = outside.map_err(|errno| failed("the check of Landlock's scopes by an abstract socket", errno))?;
+        Ok(Tripwire { port, outside })
     }
 
     fn must_hold(self, plan: &LandlockPlan) -> Result<(), Refusal> {
         denied("listing /", list_root(), Errno::EACCES)?;
         if let Some(port) = self.port {
             denied(&format!("connecting to the TCP port {port}"), try_connect(port), Errno::EACCES)?;
+        }
+        if let Some((_listener, address)) = &self.outside {
+            denied("connecting to an abstract socket outside", try_abstract(address), Errno::EPERM)?;
         }
         // A parent with pid 0 lies outside our pid namespace and cannot be named.
         if plan.scopes && getppid() > Pid::from_raw(0) {
@@ -153,6 +162,21 @@ fn denied(what: &str, attempt: Result<(), Errno>, expected: Errno) -> Result<(),
 
 fn list_root() -> Result<(), Errno> {
     open(Path::new("/"), OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map(drop)
+}
+
+/// The kernel chooses the name (autobind of unix(7)).
+fn listen_outside() -> Result<(OwnedFd, UnixAddr), Errno> {
+    let listener = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    bind(listener.as_raw_fd(), &UnixAddr::new_unnamed())?;
+    listen(&listener, Backlog::new(1)?)?;
+    let address = getsockname(listener.as_raw_fd())?;
+    Ok((listener, address))
+}
+
+fn try_abstract(address: &UnixAddr) -> Result<(), Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(probe.as_raw_fd(), address)
 }
 
 /// Landlock decides before the network does: no packet leaves when it denies.

@@ -4,8 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-#[path = "../support/sealing.rs"]
-mod sealing;
+use support::sealing;
 
 mod contract;
 mod files;
