@@ -89,7 +89,10 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
         Refusal::host(format!("setting no_new_privs failed: {errno}"), "an outer sandbox forbids it")
     })?;
     limits::address_space(cage.address_space)?;
-    let mut groups: Vec<u32> = nix::unistd::getgroups().unwrap_or_default().iter().map(|gid| gid.as_raw()).collect();
+    let found = nix::unistd::getgroups().map_err(|errno| {
+        Refusal::host(format!("the fetcher cannot read its groups: {errno}"), "an outer sandbox forbids it")
+    })?;
+    let mut groups: Vec<u32> = found.iter().map(|gid| gid.as_raw()).collect();
     if let Some((uid, gid)) = cage.ids {
         ids::change(uid, gid, &[])?;
         groups.clear();

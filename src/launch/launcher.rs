@@ -21,7 +21,7 @@ use super::bundle::BundleEnds;
 use super::c_string;
 use super::{image, tty};
 use crate::confine::verify::{Expected, Status};
-use crate::confine::{capabilities, filter, ids, landlock, limits};
+use crate::confine::{capabilities, dumps, filter, ids, landlock, limits};
 use crate::deliver::{self, environment};
 use crate::plan::{Cage, Image, Launch, Plan, SyscallPlan};
 use crate::refusal::{Exit, Refusal};
@@ -114,6 +114,8 @@ fn become_the_user(cage: &Cage) -> Result<(), Refusal> {
     }
     if cage.ids.change {
         ids::change(cage.ids.uid, cage.ids.gid, &cage.ids.groups)?;
+        // The change made the dumpable flag follow fs.suid_dumpable.
+        dumps::forbid()?;
     }
     capabilities::drop_all()?;
     ids::try_to_undo()

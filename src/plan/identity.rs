@@ -6,6 +6,18 @@ use super::model::{Cage, FetchPlan, Grant, GrantKind};
 use crate::config::reference::Source;
 use crate::refusal::Refusal;
 
+/// Refuses a plan that lets the workload change the config, or portcullis itself: what would run at the next start.
+pub fn keep_out_of_change(config: Option<&Path>, cage: &Cage) -> Result<(), Refusal> {
+    let own = std::env::current_exe().ok();
+    for (what, path) in [("the config", config), ("portcullis itself", own.as_deref())] {
+        let Some(path) = path else { continue };
+        if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write) {
+            return Err(exposed(what, path, grant, "change"));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a plan whose grants cover a key, a token, a secret's own file (to read), or the sealed file (to write).
 pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec<String>) -> Result<(), Refusal> {
     let Some(fetch) = fetch else { return Ok(()) };

@@ -19,8 +19,8 @@ pub use model::{
 };
 pub use show::{json, summary, text};
 
-use crate::config::Loaded;
 use crate::config::model::{Mode, Optional};
+use crate::config::{Loaded, Origin};
 use crate::host::{self, Kernel, Process, Started, users::Users};
 use crate::refusal::Refusal;
 
@@ -53,6 +53,11 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
     let delivery = delivery::decide(loaded, &mut notes)?;
     let fetch = fetch::decide(loaded, host, started, &mut notes)?;
     identity::keep_out_of_reach(fetch.as_ref(), &cage, &mut notes)?;
+    let file = match &loaded.origin {
+        Origin::File(path) => Some(started.workdir.join(path)),
+        Origin::CommandLine => None,
+    };
+    identity::keep_out_of_change(file.as_deref(), &cage)?;
     let plan = Plan {
         deadline: config.deadline.duration(),
         stop_timeout: config.workload.stop_timeout.duration(),

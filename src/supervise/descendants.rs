@@ -5,7 +5,23 @@ use std::collections::BTreeMap;
 use nix::unistd::Pid;
 
 /// Every living descendant of this process, in no particular order. Zombies are not listed: they have ended.
+///
+/// Where `/proc` hides other users' processes (hidepid of proc(5)), the direct children at least, which the kernel always
+/// tells their parent; their own children become ours when they end.
 pub fn living() -> Vec<Pid> {
+    let mut found = by_parents();
+    found.extend(children().into_iter().filter(|child| !found.contains(child)).collect::<Vec<_>>());
+    found
+}
+
+/// proc_pid_task(5): `/proc/PID/task/TID/children`; our one thread has the id of the process.
+fn children() -> Vec<Pid> {
+    let own = Pid::this();
+    let listed = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+    listed.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect()
+}
+
+fn by_parents() -> Vec<Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     let parents: BTreeMap<i32, i32> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();

@@ -66,9 +66,10 @@ unsafe extern "C" {
 /// Gives back the resident pages of this program's own text: they are clean, and the few that the idle loop needs are
 /// read again from the page cache when it runs.
 pub fn drop_own_text() -> Result<(), Errno> {
-    const PAGE: usize = 4096;
-    let start = (&raw const __executable_start as usize).next_multiple_of(PAGE);
-    let end = (&raw const etext as usize) / PAGE * PAGE;
+    // SAFETY: sysconf reads a constant of the system; it touches no memory of ours.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(|_| Errno::EINVAL)?;
+    let start = (&raw const __executable_start as usize).next_multiple_of(page);
+    let end = (&raw const etext as usize) / page * page;
     if end <= start {
         return Ok(());
     }
