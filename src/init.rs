@@ -47,10 +47,10 @@ fn start(plan: &Plan, console: &Console, begun: Instant) -> Result<u8, Stopped> 
     let prepared = supervise::prepare(plan, console, end, supervised)?;
     tracing::debug!(micros = begun.elapsed().as_micros() as u64, "both roles have done their part");
     if supervised {
-        return supervise::supervise(plan, prepared, console, end, |console| {
-            console.say("started", &plan::summary(plan, begun.elapsed()));
+        return supervise::supervise(plan, prepared, console, end, |console, explained| {
+            console.say("started", &plan::summary(plan, begun.elapsed(), explained));
         });
     }
-    console.say("started", &plan::summary(plan, begun.elapsed()));
+    console.say("started", &plan::summary(plan, begun.elapsed(), false));
     match launcher::become_workload(plan, launcher::Kit::of(prepared.ends))? {}
 }

@@ -12,7 +12,10 @@ struct Resident {
     processes: f64,
     threads: f64,
     rss: f64,
-    private: f64,
+    /// Written to, so that nobody shares it and nothing but swap could take it.
+    dirty: f64,
+    /// Of files, and mapped by this process alone: a second instance shares it, and the kernel may drop it.
+    clean: f64,
     wakeups: f64,
 }
 
@@ -22,14 +25,16 @@ pub fn section(stage: &Stage) {
     heading(&format!("resident while the workload runs, seen for {seconds} seconds"));
     let tini = measure(stage, Command::new("/usr/bin/tini").args(["-s", "--"]).arg(&workload), 0, seconds);
     value("tini: VmRSS", tini.rss, "kB");
-    value("tini: private", tini.private, "kB");
+    value("tini: private", tini.dirty, "kB");
+    value("tini: pages of files that are private so far", tini.clean, "kB");
     value("tini: wake-ups a second", tini.wakeups, "");
     for (user, name) in [(0, "root"), (PLAIN, "a plain user")] {
         let ours = measure(stage, &mut stage.portcullis(&with_age(stage, user)), user, seconds);
         verdict(&format!("portcullis as {name}: processes"), ours.processes, 1.0, "");
         verdict(&format!("portcullis as {name}: threads"), ours.threads, 1.0, "");
         verdict(&format!("portcullis as {name}: VmRSS"), ours.rss, 1536.0, "kB");
-        verdict(&format!("portcullis as {name}: private"), ours.private, 307.2, "kB");
+        verdict(&format!("portcullis as {name}: private"), ours.dirty, 307.2, "kB");
+        value("  pages of its file that are private so far", ours.clean, "kB");
         verdict(&format!("portcullis as {name}: wake-ups a second"), ours.wakeups, 0.0, "");
     }
 }
@@ -46,7 +51,8 @@ fn measure(stage: &Stage, command: &mut Command, user: u32, seconds: u64) -> Res
         processes: processes as f64,
         threads: status("Threads:") as f64,
         rss: status("VmRSS:") as f64,
-        private: (rollup("Private_Clean:") + rollup("Private_Dirty:")) as f64,
+        dirty: rollup("Private_Dirty:") as f64,
+        clean: rollup("Private_Clean:") as f64,
         wakeups,
     };
     drop(child.stdin.take());

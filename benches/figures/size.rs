@@ -14,8 +14,9 @@ pub fn section(stage: &Stage) {
     readelf.args(["--file-header", "--program-headers", "--dynamic", "--wide"]).arg(&path);
     let output = readelf.output().expect("readelf (binutils)");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let pie = text.lines().any(|line| line.contains("(FLAGS_1)") && line.ends_with("PIE"));
     for (what, holds) in [
-        ("static-pie", text.contains("DYN (Position-Independent") && text.contains("Flags: PIE")),
+        ("static-pie", text.contains("DYN (Position-Independent") && pie),
         ("no interpreter", !text.contains("INTERP")),
         ("no shared library", !text.contains("(NEEDED)")),
     ] {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,6 +28,11 @@ impl Stage {
         // Another build can be measured instead: an older one, for a comparison.
         let binary = std::env::var_os("PORTCULLIS_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_portcullis").into());
         fs::copy(binary, stage.path("portcullis")).expect("the binary is copied");
+        // Pages of a file that is not written back yet would count as dirty memory of whoever maps them.
+        fs::File::open(stage.path("portcullis")).and_then(|file| file.sync_all()).expect("written back");
+        // Installed so that users may execute and not read it, it need not copy itself to be out of their reach.
+        fs::copy(stage.path("portcullis"), stage.path("unreadable")).expect("the binary is copied");
+        fs::set_permissions(stage.path("unreadable"), fs::Permissions::from_mode(0o111)).expect("mode set");
         stage.compile("workload", "workload.c", &["-static", "-nostdlib", "-fno-stack-protector"]);
         stage.compile("dynamic", "workload.c", &["-DWITH_LIBC"]);
         stage.compile("peak", "peak.c", &["-static"]);
@@ -67,7 +72,16 @@ impl Stage {
     }
 
     pub fn portcullis(&self, config: &Path) -> Command {
-        let mut command = Command::new(self.path("portcullis"));
+        self.run("portcullis", config)
+    }
+
+    /// The same from a file of mode 0111.
+    pub fn unreadable(&self, config: &Path) -> Command {
+        self.run("unreadable", config)
+    }
+
+    fn run(&self, binary: &str, config: &Path) -> Command {
+        let mut command = Command::new(self.path(binary));
         command.arg("run").arg("-c").arg(config);
         command
     }
@@ -114,6 +128,11 @@ impl Stage {
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
         format!("{cpus} cpus, load {load}, Linux {}", read("/proc/sys/kernel/osrelease"))
     }
+}
+
+/// Who runs this.
+pub fn user() -> u32 {
+    fs::metadata("/proc/self").map_or(u32::MAX, |proc| proc.uid())
 }
 
 pub fn now() -> u64 {

@@ -13,14 +13,15 @@ pub fn section(stage: &Stage) {
         let none = stage.config("none.toml", &[workload.as_os_str()], "", "");
         let age = with_age(stage, user);
         let start = |command: &mut Command| stage.start(command, user);
-        let arms: [Arm; 4] = [
+        let arms: [Arm; 5] = [
             ("bare exec", Box::new(|| start(&mut Command::new(&workload)))),
             ("tini", Box::new(|| start(Command::new("/usr/bin/tini").arg("-s").arg("--").arg(&workload)))),
             ("portcullis, no secrets", Box::new(|| start(&mut stage.portcullis(&none)))),
             ("portcullis, one secret by age:", Box::new(|| start(&mut stage.portcullis(&age)))),
+            ("the same, the binary of mode 0111", Box::new(|| start(&mut stage.unreadable(&age)))),
         ];
         let all = interleave(stage.runs, &arms);
-        let [_, tini, none, age] = &all[..] else { unreachable!("four arms") };
+        let [_, tini, none, age, _] = &all[..] else { unreachable!("five arms") };
         times(&all, tini, "tini's");
         let ratio = |series: &crate::table::Series| series.median().as_secs_f64() / tini.median().as_secs_f64();
         verdict("without secrets, times tini's", ratio(none), 4.0, "x");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::stage::Stage;
+use crate::stage::{PLAIN, Stage};
 use crate::support::bao::{Bao, Role, binary};
 use crate::support::https::Https;
 use crate::table::{Arm, Series, heading, interleave, ms, times, value, verdict};
@@ -21,41 +21,45 @@ pub fn section(stage: &Stage) {
     let Some(bao) = Bao::shared() else { return };
     bao.put("secret", "measured", json!({"api_key": "a-value-of-ordinary-length"}));
     let role = bao.role(&["secret/data/measured"]);
-    let workload = stage.path("workload");
-    let config = with_vault(stage, &bao.address, &bao.ca.pem, &role);
-    let none = stage.config("none.toml", &[workload.as_os_str()], "", "");
-    let script = shell_entrypoint(stage, bao, &role);
-
-    heading("start to the first instruction with a secret of OpenBao (AppRole, KV 2, TLS 1.3), as root");
-    let arms: [Arm; 5] = [
-        (
-            "tini, no secret",
-            Box::new(|| stage.start(Command::new("/usr/bin/tini").args(["-s", "--"]).arg(&workload), 0)),
-        ),
-        ("portcullis, no secrets", Box::new(|| stage.start(&mut stage.portcullis(&none), 0))),
-        ("the three bare calls of a minimal client", Box::new(|| bare_calls(bao, &role))),
-        ("portcullis, one secret by vault:", Box::new(|| stage.start(&mut stage.portcullis(&config), 0))),
-        ("sh with curl and jq", Box::new(|| stage.start(Command::new(&script).arg(&workload), 0))),
-    ];
-    let mut all = interleave(stage.runs, &arms);
-    all.push(agent(stage, bao, &role));
-    let [_, none, bare, ours, shell, agent] = &all[..] else { unreachable!("five arms and the agent") };
-    times(&all, ours, "ours");
-    verdict("on top of the store's answers", ms(ours.median()) - ms(bare.median()), 5.0, "ms");
-    value("the same, less a start without secrets", ms(ours.median()) - ms(bare.median()) - ms(none.median()), "ms");
-    verdict("times the shell entrypoint's", ours.median().as_secs_f64() / shell.median().as_secs_f64(), 0.15, "x");
-    verdict(
-        "times the agent's (100 times faster)",
-        ours.median().as_secs_f64() / agent.median().as_secs_f64(),
-        0.01,
-        "x",
-    );
+    for (user, name) in [(0, "root"), (PLAIN, "a plain user")] {
+        heading(&format!(
+            "start to the first instruction with a secret of OpenBao (AppRole, KV 2, TLS 1.3), as {name}"
+        ));
+        compare(stage, bao, &role, user);
+    }
 }
 
-/// A config with one secret of a store, the identity readable by root alone.
-pub fn with_vault(stage: &Stage, address: &str, ca: &[u8], role: &Role) -> PathBuf {
+fn compare(stage: &Stage, bao: &Bao, role: &Role, user: u32) {
+    let workload = stage.path("workload");
+    let config = with_vault(stage, &bao.address, &bao.ca.pem, role, user);
+    let none = stage.config("none.toml", &[workload.as_os_str()], "", "");
+    let script = shell_entrypoint(stage, bao, role);
+    let start = |command: &mut Command| stage.start(command, user);
+    let arms: [Arm; 6] = [
+        ("tini, no secret", Box::new(|| start(Command::new("/usr/bin/tini").args(["-s", "--"]).arg(&workload)))),
+        ("portcullis, no secrets", Box::new(|| start(&mut stage.portcullis(&none)))),
+        ("the three bare calls of a minimal client", Box::new(|| bare_calls(bao, role))),
+        ("portcullis, one secret by vault:", Box::new(|| start(&mut stage.portcullis(&config)))),
+        ("the same, the binary of mode 0111", Box::new(|| start(&mut stage.unreadable(&config)))),
+        ("sh with curl and jq", Box::new(|| start(Command::new(&script).arg(&workload)))),
+    ];
+    let mut all = interleave(stage.runs, &arms);
+    all.push(agent(stage, bao, role, user));
+    let [_, none, bare, ours, unreadable, shell, agent] = &all[..] else { unreachable!("six arms and the agent") };
+    times(&all, ours, "ours");
+    let on_top = ms(ours.median()) - ms(bare.median());
+    let ratio = |peer: &Series| ours.median().as_secs_f64() / peer.median().as_secs_f64();
+    verdict("on top of the store's answers", on_top, 5.0, "ms");
+    verdict("the same, the binary of mode 0111", ms(unreadable.median()) - ms(bare.median()), 5.0, "ms");
+    value("on top, less a start without secrets", on_top - ms(none.median()), "ms");
+    verdict("times the shell entrypoint's", ratio(shell), 0.15, "x");
+    verdict("times the agent's (100 times faster)", ratio(agent), 0.01, "x");
+}
+
+/// A config with one secret of a store, the identity readable by `user` alone.
+pub fn with_vault(stage: &Stage, address: &str, ca: &[u8], role: &Role, user: u32) -> PathBuf {
     let ca = stage.write("ca.pem", &String::from_utf8_lossy(ca));
-    let secret_id = stage.private("secret-id", 0, &role.secret_id);
+    let secret_id = stage.private("secret-id", user, &role.secret_id);
     let more = format!(
         "[secrets]\napi_key = \"vault:secret/measured#api_key\"\n[vault]\naddress = \"{address}\"\n\
          auth = {{ method = \"approle\", role_id = \"{}\", secret_id_file = {secret_id:?} }}\ntls = {{ ca = {ca:?} }}\n",
@@ -100,7 +104,7 @@ exec "$@"
 }
 
 /// `bao agent` with a template for one variable, fewer times than the others.
-fn agent(stage: &Stage, bao: &Bao, role: &Role) -> Series {
+fn agent(stage: &Stage, bao: &Bao, role: &Role, user: u32) -> Series {
     stage.write("role-id", &role.role_id);
     let config = format!(
         r#"vault {{
@@ -132,7 +136,7 @@ exec {{
     let mut series = Series::new("bao agent as process supervisor");
     for _ in 0..AGENT_RUNS.min(stage.runs) {
         let mut command = Command::new(binary().expect("bao is there"));
-        series.add(stage.start(command.arg("agent").arg(format!("-config={}", config.display())), 0));
+        series.add(stage.start(command.arg("agent").arg(format!("-config={}", config.display())), user));
     }
     series
 }

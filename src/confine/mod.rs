@@ -20,7 +20,7 @@ use crate::refusal::Refusal;
 /// A protection that was decided on and that the kernel then refused.
 fn failed(what: &str, error: impl std::fmt::Display) -> Refusal {
     Refusal::host(
-        format!("{what} could not be applied: {error}"),
+        format!("{what} failed: {error}"),
         "an outer sandbox may forbid it; `portcullis check` shows what this host can give",
     )
 }

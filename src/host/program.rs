@@ -76,7 +76,7 @@ fn through_env(
 
 fn locate(command: &OsStr, path: &OsStr, workdir: &Path) -> Result<PathBuf, Refusal> {
     if command.as_bytes().contains(&b'/') {
-        let file = workdir.join(command);
+        let file = workdir.join(Path::new(command).strip_prefix("./").unwrap_or(Path::new(command)));
         return if file.exists() { Ok(file) } else { Err(not_found(command, None)) };
     }
     let directories = path.as_bytes().split(|b| *b == b':').filter(|d| d.starts_with(b"/"));

@@ -329,6 +329,12 @@ pub fn exec_refusal(plan: &Plan, errno: Errno) -> Refusal {
         Errno::E2BIG => "the arguments and environment are too long together",
         _ => "run `portcullis check` to see which file is executed",
     };
+    if errno == Errno::ENOSYS {
+        return Refusal::host(
+            "this kernel or an outer sandbox withholds execveat, by which the program is started",
+            "allow execveat in the container's own seccomp profile",
+        );
+    }
     let exit = if errno == Errno::ENOENT { Exit::NotFound } else { Exit::NotExecutable };
     Refusal::new(exit, format!("`{program}` could not be executed: {}", errno.desc()), hint)
 }

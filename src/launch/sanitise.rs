@@ -24,7 +24,9 @@ pub fn sanitise() -> Result<Started, Refusal> {
     // A parent that ignores SIGCHLD would have the kernel reap our children before we see how they ended.
     signals::reset_to_default(libc::SIGCHLD).map_err(|errno| odd("resetting SIGCHLD", errno))?;
     let env: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-    let listen_fds = listen_fds(&env, std::process::id());
+    // A number that is promised and not open would be given to the next file that we open, and then to the workload.
+    let promised = listen_fds(&env, std::process::id());
+    let listen_fds = if (3..3 + promised as i32).all(descriptors::is_open) { promised } else { 0 };
     descriptors::close_from(3 + listen_fds).map_err(|errno| odd("closing stray descriptors", errno))?;
     descriptors::cloexec_from(3).map_err(|errno| odd("marking descriptors close-on-exec", errno))?;
     open_standard_descriptors()?;

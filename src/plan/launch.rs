@@ -41,6 +41,12 @@ pub fn decide(
     argv.extend(program.before_args.iter().cloned());
     argv.extend(args.iter().cloned());
     let sockets = if config.workload.sockets { started.listen_fds } else { 0 };
+    if config.workload.sockets && sockets == 0 {
+        return Err(Refusal::config(
+            "workload.sockets is set, and no socket was passed to this start",
+            "start it from a socket unit that sets LISTEN_FDS and LISTEN_PID, or leave workload.sockets out",
+        ));
+    }
     let socket_names = started.env.get(std::ffi::OsStr::new("LISTEN_FDNAMES")).cloned();
     Ok(Launch { program: program.path, image, argv, env, workdir, umask: started.umask, sockets, socket_names })
 }

@@ -9,7 +9,9 @@ use crate::config::model::{Dns, Mode};
 use crate::secret::Vouched;
 
 /// The line of a start: what holds, and what is missing.
-pub fn summary(plan: &Plan, took: Duration) -> String {
+///
+/// `explained` is whether denied calls are answered by this process.
+pub fn summary(plan: &Plan, took: Duration, explained: bool) -> String {
     let cage = &plan.cage;
     let secrets = match &plan.fetch {
         None => "no secrets".to_owned(),
@@ -18,10 +20,14 @@ pub fn summary(plan: &Plan, took: Duration) -> String {
             format!("secrets {}", each.collect::<Vec<_>>().join(", "))
         }
     };
+    let silent = match (plan.cage.syscalls.explained, explained) {
+        (true, false) => "; MISSING, as confine.optional allows: denials are not explained",
+        _ => "",
+    };
     let missing: String =
         plan.notes.iter().filter(|note| note.starts_with("MISSING")).map(|note| format!("; {note}")).collect();
     format!(
-        "started {} as {}:{}, no capabilities, no_new_privs, seccomp default profile, landlock abi {}, {}, {secrets}, verified, in {} ms{missing}",
+        "started {} as {}:{}, no capabilities, no_new_privs, seccomp default profile, landlock abi {}, {}, {secrets}, verified, in {} ms{missing}{silent}",
         plan.launch.program.display(),
         cage.ids.uid,
         cage.ids.gid,

@@ -7,8 +7,11 @@ use crate::plan::Plan;
 use crate::refusal::Refusal;
 use crate::sys::{memory, seccomp};
 
-/// Settles down. CAP_KILL stays where the workload has another uid: without it, it could not be signalled.
+/// Settles down, away from where we were started. CAP_KILL stays where the workload has another uid: without it, it could not be signalled.
 pub fn settle(plan: &Plan) -> Result<(), Refusal> {
+    // The directory that we were started in may be unmounted while the workload lives.
+    std::env::set_current_dir("/")
+        .map_err(|error| Refusal::host(format!("/ cannot be entered: {error}"), "check the root"))?;
     let kept = plan.cage.ids.change.then_some(Capability::CAP_KILL);
     capabilities::keep_only(kept)?;
     nix::sys::prctl::set_no_new_privs().map_err(|errno| {

@@ -40,6 +40,7 @@ struct Supervisor<'a> {
     exec_result: Option<OwnedFd>,
     denials: Option<Denials>,
     ended: Option<Ended>,
+    stopped: bool,
     killed: bool,
     /// Whether those that the workload left behind were told to end.
     asked_the_rest: bool,
@@ -48,14 +49,16 @@ struct Supervisor<'a> {
 
 /// Tells the launcher to go and stays with the workload until nothing is left. Returns the exit code.
 ///
-/// `started` is called once, when the workload runs: it prints the line that says what holds.
+/// `started` is called once, when the workload runs: it prints the line that says what holds, and hears whether denials are
+/// explained.
 pub fn supervise(
     plan: &Plan,
     prepared: Prepared,
     console: &Console,
     end: Instant,
-    started: impl FnOnce(&Console),
+    started: impl FnOnce(&Console, bool),
 ) -> Result<u8, Stopped> {
+    let explained = prepared.denials.is_some();
     let Some(Launcher { role, exec_result }) = prepared.launcher else {
         return Err(Refusal::internal("there is no launcher to supervise").into());
     };
@@ -70,6 +73,7 @@ pub fn supervise(
         exec_result: Some(exec_result),
         denials: prepared.denials,
         ended: None,
+        stopped: false,
         killed: false,
         asked_the_rest: false,
         children: true,
@@ -78,7 +82,7 @@ pub fn supervise(
     let began = go.map_err(|error| Refusal::internal(format!("the launcher {error}"))).and_then(|()| {
         drop((role.channel, role.log));
         supervisor.until_executed(end)?;
-        started(console);
+        started(console, explained);
         resident::settle(plan)
     });
     if let Err(refusal) = began {
@@ -188,14 +192,18 @@ impl Supervisor<'_> {
             forward::forward(self.workload, arrived).map_err(cannot)?;
         }
         if arrived.signal == libc::SIGTERM {
-            if self.ended.is_none() {
-                // A stopped program could not hear it.
-                forward::forward(self.workload, Arrived::of(libc::SIGCONT))
-                    .map_err(|errno| Refusal::internal(format!("continuing the workload: {errno}")))?;
-            }
             self.begin_to_end();
+            if self.stopped {
+                self.go_on()?;
+            }
         }
         Ok(())
+    }
+
+    /// A stopped program could not hear TERM.
+    fn go_on(&self) -> Result<(), Refusal> {
+        forward::forward(self.workload, Arrived::of(libc::SIGCONT))
+            .map_err(|errno| Refusal::internal(format!("continuing the workload: {errno}")))
     }
 
     /// The clock starts once, at the first reason.
@@ -222,10 +230,17 @@ impl Supervisor<'_> {
     fn workload_changed(&mut self, change: Ended) -> Result<(), Refusal> {
         match change {
             Ended::Stopped(_) => {
+                self.stopped = true;
+                if matches!(self.state, State::Ending { .. }) {
+                    return self.go_on();
+                }
                 self.stop_along();
                 Ok(())
             }
-            Ended::Continued => Ok(()),
+            Ended::Continued => {
+                self.stopped = false;
+                Ok(())
+            }
             ended => {
                 self.ended = Some(ended);
                 self.begin_to_end();

@@ -88,6 +88,12 @@ fn a_static_bot_lives_in_a_scratch_image_under_an_init() {
 
 #[test]
 #[ignore = "needs an engine: tests/run docker"]
+fn a_bot_lives_behind_a_binary_that_nobody_may_read() {
+    lives_and_stops(&Bot { image: images::execute_only(), ..static_bot() }, &[]);
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run docker"]
 fn a_python_bot_lives_in_a_debian_image_as_pid_1() {
     lives_and_stops(&python_bot(), &[]);
 }
@@ -122,7 +128,8 @@ fn status(pid: u32, key: &str) -> String {
 fn the_cage_stands_when_seen_from_the_host() {
     for (flags, owner) in STARTS {
         let bot = python_bot();
-        let container = start(&bot, &secrets(&bot, owner), flags);
+        let secrets = secrets(&bot, owner);
+        let container = start(&bot, &secrets, flags);
         container.line("bot: ready");
         let init = container.pid();
         assert_eq!(status(init, "Threads"), "1");
@@ -226,4 +233,64 @@ fn a_bot_that_dies_ends_its_container_with_its_own_code() {
     let container = start(&bot, &secrets, PLAIN);
     assert_eq!(container.code(), 42, "{}", container.logs());
     wait_for("the container's end", || (container.inspect("{{.State.Running}}") == "false").then_some(()));
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run docker"]
+fn a_bot_that_ignores_term_is_killed_at_the_configs_own_grace() {
+    const DEAF: &[&str] = &[
+        "python3",
+        "-u",
+        "-c",
+        "import signal\nsignal.signal(15, signal.SIG_IGN)\nprint('bot: deaf')\nwhile True: signal.pause()",
+    ];
+    let bot = Bot { command: DEAF, ..python_bot() };
+    for (flags, owner) in STARTS {
+        let secrets = secrets(&bot, owner);
+        secrets.replace("stop_timeout = \"8s\"", "stop_timeout = \"1s\"");
+        let container = start(&bot, &secrets, flags);
+        container.line("bot: deaf");
+        let took = container.stop();
+        assert_eq!(container.code(), 128 + 9, "{}", container.logs());
+        assert!(took > Duration::from_secs(1) && took < Duration::from_secs(8), "{took:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run docker"]
+fn a_start_works_however_docker_is_told_to_run_it() {
+    for flags in [
+        // What people type: root with Docker's own 14 capabilities and a writable root.
+        &["--network=none"][..],
+        &["--network=none", "--tty"],
+        &["--network=none", "--tty", "--user=65532:65532"],
+        &["--network=none", "--security-opt=seccomp=unconfined"],
+        &["--network=none", "--pid=host", "--user=65532:65532"],
+        &["--network=none", "--memory=64m", "--pids-limit=8", "--ulimit=nofile=64:64"],
+    ] {
+        let bot = python_bot();
+        let owner = if flags.contains(&"--user=65532:65532") { 65532 } else { 0 };
+        let secrets = secrets(&bot, owner);
+        let container = start(&bot, &secrets, flags);
+        // A terminal ends its lines with a carriage return as well.
+        assert_eq!(container.line("bot: signed ").trim_end(), (bot.signature)(&secrets), "{flags:?}");
+        container.stop();
+        assert_eq!(container.code(), bot.code, "{flags:?}: {}", container.logs());
+    }
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run docker"]
+fn root_without_the_capabilities_for_the_way_down_is_refused() {
+    let bot = python_bot();
+    for missing in ["SETUID", "SETGID", "KILL"] {
+        let flag = format!("--cap-add={missing}");
+        let flags: Vec<&str> = ROOT.iter().copied().filter(|f| *f != flag).collect();
+        let secrets = secrets(&bot, 0);
+        let container = start(&bot, &secrets, &flags);
+        let code = container.code();
+        let logs = container.logs();
+        assert_eq!(code, 71, "{logs}");
+        assert!(logs.contains(missing) && !logs.contains("bot:"), "{logs}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The images, each made once: portcullis's own by its Dockerfile, the bots', and stand-ins for what a registry would give.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -54,6 +55,20 @@ pub fn static_bot() -> &'static str {
         build_from("static-bot", &format!("FROM {}\nCOPY bot /bot\n", portcullis()), &[(&bot, "bot")]);
     });
     "static-bot"
+}
+
+/// The same with a binary that may be executed and not read (mode 0111): a plain user's start need not copy it then.
+pub fn execute_only() -> &'static str {
+    static IMAGE: OnceLock<()> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let dir = TempDir::new().expect("a directory");
+        let copy = dir.path().join("portcullis");
+        std::fs::copy(binary(), &copy).expect("copied");
+        std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o111)).expect("mode set");
+        let lines = format!("FROM {}\nCOPY portcullis /portcullis\n", static_bot());
+        build_from("execute-only", &lines, &[(&copy, "portcullis")]);
+    });
+    "execute-only"
 }
 
 /// The Debian base under the name that the Dockerfiles use; its python3 is in /usr/bin, the public one's in /usr/local/bin.

@@ -84,9 +84,18 @@ identity = "/run/secrets/age.key"
 
     /// Adds to the config's end.
     pub fn configure_more(&self, lines: &str) {
+        self.edit(|config| config + lines);
+    }
+
+    /// Says something else where the config says `old`.
+    pub fn replace(&self, old: &str, new: &str) {
+        self.edit(|config| config.replace(old, new));
+    }
+
+    fn edit(&self, change: impl FnOnce(String) -> String) {
         let path = self.dir.path().join("etc/portcullis.toml");
         let config = fs::read_to_string(&path).expect("read");
-        fs::write(path, config + lines).expect("written");
+        fs::write(path, change(config)).expect("written");
     }
 
     /// Another identity in the place of the right one.

@@ -54,18 +54,26 @@ fn mode(path: &Path, bits: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits)).expect("a mode");
 }
 
-/// The binary under test, copied once to where everybody can execute it.
+/// The binary under test, copied once to where everybody can execute it; copies of processes that are gone are removed.
 pub fn binary() -> &'static Path {
-    static COPY: OnceLock<(PathBuf, tempfile::TempDir)> = OnceLock::new();
-    let (path, _) = COPY.get_or_init(|| {
-        let dir = tempfile::Builder::new().prefix("portcullis-bin-").tempdir_in("/tmp").expect("a directory");
-        mode(dir.path(), 0o755);
-        let path = dir.path().join("portcullis");
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| {
+        const PREFIX: &str = "portcullis-bin-";
+        for old in std::fs::read_dir("/tmp").into_iter().flatten().flatten() {
+            let name = old.file_name().to_string_lossy().into_owned();
+            let gone = name.strip_prefix(PREFIX).is_some_and(|pid| !Path::new("/proc").join(pid).exists());
+            if gone {
+                std::fs::remove_dir_all(old.path()).ok();
+            }
+        }
+        let dir = PathBuf::from("/tmp").join(format!("{PREFIX}{}", std::process::id()));
+        std::fs::create_dir(&dir).expect("a directory");
+        mode(&dir, 0o755);
+        let path = dir.join("portcullis");
         std::fs::copy(env!("CARGO_BIN_EXE_portcullis"), &path).expect("the binary");
         mode(&path, 0o755);
-        (path, dir)
-    });
-    path
+        path
+    })
 }
 
 /// The `user` line that a config needs: only root can change users.

@@ -1,3 +1,5 @@
+//! What `args.rs` promises, by example.
+
 use std::os::unix::ffi::OsStringExt;
 
 use clap::{CommandFactory, Parser};

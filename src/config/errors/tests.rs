@@ -1,3 +1,5 @@
+//! What `errors.rs` promises, by example.
+
 use serde::Deserialize;
 use toml::de::DeTable;
 

@@ -1,3 +1,5 @@
+//! What `flags.rs` promises, by example.
+
 use std::os::unix::ffi::OsStringExt;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What `load.rs` promises, by example.
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, Instant};
 

@@ -1,3 +1,5 @@
+//! What `reference.rs` promises, by example.
+
 use super::*;
 
 fn takes(text: &str) -> Reference {

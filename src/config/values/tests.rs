@@ -1,3 +1,5 @@
+//! What `values.rs` promises, by example.
+
 use super::*;
 
 fn takes<T: FromStr<Err = BadValue>>(text: &str) -> T {

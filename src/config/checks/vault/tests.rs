@@ -1,3 +1,5 @@
+//! What `vault.rs` promises, by example.
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
