@@ -51,6 +51,6 @@ fn start(plan: &Plan, console: &Console, begun: Instant) -> Result<u8, Stopped> 
             console.say("started", &plan::summary(plan, begun.elapsed(), explained));
         });
     }
-    console.say("started", &plan::summary(plan, begun.elapsed(), false));
-    match launcher::become_workload(plan, launcher::Kit::of(prepared.ends))? {}
+    let told = || console.say("started", &plan::summary(plan, begun.elapsed(), false));
+    match launcher::become_workload(plan, launcher::Kit::of(prepared.ends), told)? {}
 }

@@ -76,8 +76,11 @@ pub fn run(plan: &Plan, kit: Kit, exec_result: OwnedFd, reporter: Reporter, init
 }
 
 /// `mode = "replace"`: this process takes the launcher's way itself; returns only to refuse.
-pub fn become_workload(plan: &Plan, kit: Kit) -> Result<Infallible, Refusal> {
+///
+/// `verified` is called once the cage stands, right before the exec: nobody is left to say it afterwards.
+pub fn become_workload(plan: &Plan, kit: Kit, verified: impl FnOnce()) -> Result<Infallible, Refusal> {
     let ready = cage(plan, kit, None)?.ready()?;
+    verified();
     ready.exec().map_err(|errno| exec_refusal(plan, errno))
 }
 

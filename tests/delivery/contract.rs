@@ -145,6 +145,25 @@ fn mode_replace_keeps_the_contract() {
 }
 
 #[test]
+fn mode_replace_says_started_once_the_cage_stands_and_not_before() {
+    for starter in STARTERS {
+        let Some(stage) = stage(starter, "") else { continue };
+        let started = |args: &[&str]| {
+            let output = stage.command(args).output().unwrap();
+            String::from_utf8(output.stderr).unwrap().matches("portcullis: started ").count()
+        };
+        assert_eq!(started(&["run", "--mode", "replace"]), 1, "{starter:?}");
+        // Refused by the cage itself: the workload's user cannot enter the directory.
+        std::fs::create_dir(stage.path("closed")).unwrap();
+        std::fs::set_permissions(stage.path("closed"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        if stage.starter == Starter::Root || crate::stage::is_root() {
+            let closed = stage.path("closed").display().to_string();
+            assert_eq!(started(&["run", "--mode", "replace", "--workdir", &closed]), 0, "{starter:?}");
+        }
+    }
+}
+
+#[test]
 fn check_starts_nothing_and_live_shows_no_value() {
     for stage in STARTERS.into_iter().filter_map(Stage::new) {
         stage.seal_values(&[("key", "value-0123")]);
