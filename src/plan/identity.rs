@@ -32,6 +32,11 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
             ));
         }
     }
+    if let Some(store) = &fetch.vault
+        && let Some(grant) = covering(&cage.landlock.grants, &store.ca, |grant| grant.kind == GrantKind::Write)
+    {
+        return Err(exposed("the authority that vouches for the store", &store.ca, grant, "change"));
+    }
     for secret in fetch.secrets.iter().filter(|secret| secret.from.source == Source::Age) {
         let Some(path) = &secret.file else { continue };
         if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write) {

@@ -124,6 +124,9 @@ impl Preparation<'_> {
                 let set_at = (frame.c != NO_TIME).then_some(frame.c as i64);
                 self.notes.push(Vouched { version: frame.b.checked_sub(1), set_at });
             }
+            Tag::Bundle if self.notes.len() != self.plan.fetch.as_ref().map_or(0, |fetch| fetch.secrets.len()) => {
+                return Err(broke("the fetcher reported a bundle without all its secrets"));
+            }
             Tag::Bundle => {
                 tracing::debug!(pipe = frame.a, stdin = frame.b, env = frame.c, "the bundle is written, in bytes");
                 fetching.bundle = Some([frame.a, frame.b, frame.c]);

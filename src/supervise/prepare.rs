@@ -201,6 +201,9 @@ impl<'a> Preparation<'a> {
                     .map_err(|errno| Refusal::internal(format!("counting the bundle: {errno}")))?,
                 None => 0,
             };
+            if ends.reader.is_some() && size == 0 {
+                return Err(broke("the fetcher reported an empty bundle"));
+            }
             if waiting as u64 != size {
                 return Err(broke(format!("the fetcher reported {size} bytes, and {waiting} wait in the pipe")));
             }

@@ -99,7 +99,7 @@ pub const ALLOWED: &[Group] = &[
         who: "every program with a network",
         why: "sockets that exist: which may be made is conditional, where they may connect is Landlock's",
         calls: calls![
-            SYS_connect SYS_bind SYS_listen SYS_accept SYS_accept4 SYS_getsockname SYS_getpeername SYS_getsockopt
+            SYS_connect SYS_bind SYS_accept SYS_accept4 SYS_getsockname SYS_getpeername SYS_getsockopt
             SYS_recvfrom SYS_recvmsg SYS_recvmmsg SYS_shutdown
         ],
     },
@@ -129,6 +129,7 @@ const AF_INET6: u32 = libc::AF_INET6 as u32;
 const TYPE: u32 = 0xf;
 const STREAM: u32 = libc::SOCK_STREAM as u32;
 const DGRAM: u32 = libc::SOCK_DGRAM as u32;
+const SEQPACKET: u32 = libc::SOCK_SEQPACKET as u32;
 const TCP: u32 = libc::IPPROTO_TCP as u32;
 const UDP: u32 = libc::IPPROTO_UDP as u32;
 const FASTOPEN: u32 = libc::MSG_FASTOPEN as u32;
@@ -162,8 +163,8 @@ pub const ALLOWED_IF: &[Conditional] = &[
     Conditional {
         call: ("SYS_socketpair", libc::SYS_socketpair),
         who: "Node, asyncio, multiprocessing",
-        why: "pipes between own processes; no address, so nobody outside",
-        sets: &[&[on(0, Test::Is(AF_UNIX))]],
+        why: "pipes between own processes; connected for good, where a datagram pair could be sent to any path",
+        sets: &[&[on(0, Test::Is(AF_UNIX)), kind(STREAM)], &[on(0, Test::Is(AF_UNIX)), kind(SEQPACKET)]],
     },
     Conditional {
         call: ("SYS_clone", libc::SYS_clone),
@@ -254,6 +255,9 @@ const TIOCLINUX: u32 = 0x541c;
 const TIOCCONS: u32 = 0x541d;
 const TIOCSETD: u32 = 0x5423;
 const MFD_NOEXEC_SEAL: u32 = 8;
+
+/// Allowed where `confine.bind` names a port: listen(2) on an unbound socket opens one that Landlock never sees.
+pub const LISTEN: Call = ("SYS_listen", libc::SYS_listen);
 
 /// The call that the launcher itself needs once, for the shielded image; afterwards it is answered like the dangerous ones.
 pub const EXEC_BY_DESCRIPTOR: Call = ("SYS_execveat", libc::SYS_execveat);
