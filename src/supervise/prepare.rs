@@ -113,7 +113,8 @@ impl<'a> Preparation<'a> {
     fn begin(plan: &'a Plan, console: Console, end: Instant, launcher: bool, fetch: bool) -> Result<Self, Refusal> {
         let signals =
             signals::descriptor(signals::ALL).map_err(|errno| Refusal::internal(format!("signalfd: {errno}")))?;
-        nix::sys::prctl::set_child_subreaper(true).map_err(|errno| {
+        // In `mode = "replace"` the workload would inherit it, and be left with orphans that it does not know.
+        nix::sys::prctl::set_child_subreaper(launcher).map_err(|errno| {
             Refusal::host(format!("becoming a subreaper failed: {errno}"), "an outer sandbox forbids it")
         })?;
         let mut ends = BundleEnds::make(plan)?;

@@ -22,5 +22,7 @@ pub fn settle(plan: &Plan) -> Result<(), Refusal> {
         Refusal::host(format!("init's own filter failed: {errno}"), "an outer sandbox forbids seccomp")
     })?;
     memory::trim_heap();
-    memory::drop_own_text().map_err(|errno| Refusal::internal(format!("giving back memory: {errno}")))
+    // No protection, only thrift: a kernel that keeps the pages costs memory and nothing else.
+    memory::drop_own_text().ok();
+    Ok(())
 }
