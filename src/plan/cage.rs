@@ -5,6 +5,7 @@ use super::{Host, is_optional};
 use crate::config::Config;
 use crate::config::model::{Dns, Mode, Optional, Require};
 use crate::config::values::AbsPath;
+use crate::host::aliases;
 use crate::host::paths::{self, Found};
 use crate::refusal::Refusal;
 
@@ -211,6 +212,9 @@ fn grants(config: &Config, host: &Host, launch: &Launch, notes: &mut Vec<String>
             found.path.display()
         ));
     }
+    nowhere_the_workload_may_lead_it(&confine.read, "confine.read", &writes)?;
+    nowhere_the_workload_may_lead_it(&confine.execute, "confine.execute", &writes)?;
+    nowhere_the_workload_may_lead_it(&confine.write, "confine.write", &writes)?;
     own_program(launch, &mut grants)?;
     never_writable_and_executable(&grants)?;
     Ok(grants)
@@ -253,6 +257,26 @@ fn listed(
         all.push(found);
     }
     Ok(all)
+}
+
+/// A grant beneath a writable one could be replaced by a link: at the next start it would be a grant of somewhere else.
+fn nowhere_the_workload_may_lead_it(paths: &[AbsPath], from: &str, writes: &[Found]) -> Result<(), Refusal> {
+    for path in paths {
+        let written = path.as_path().to_owned();
+        let names = [aliases::links(&written), vec![written]].concat();
+        let beneath = |write: &&Found| names.iter().any(|name| name.starts_with(&write.path) && *name != write.path);
+        if let Some(write) = writes.iter().find(beneath) {
+            return Err(Refusal::config(
+                format!(
+                    "{from}: `{}` lies in `{}`, which the workload may write: it could lead it elsewhere for the next start",
+                    path.as_path().display(),
+                    write.path.display()
+                ),
+                "leave it out, for what may be written may be read; or move it out of there",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The command's own file, its scripts and its loader, where no other grant covers them.
