@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use zeroize::Zeroizing;
 
-use crate::refusal::{Exit, Refusal};
+use crate::refusal::{Exit, Refusal, cause};
 use crate::secret::SecretText;
 use crate::wire::slice::Place;
 use crate::wire::{Channel, Frame, Tag};
@@ -39,7 +39,8 @@ impl Given {
         let file = File::from(self.take(place)?);
         let size = file.metadata().map(|m| m.len()).unwrap_or(0).min(MOST);
         let mut bytes = Zeroizing::new(Vec::with_capacity(size as usize + 1));
-        let cannot = |error| Refusal::config(format!("{what} cannot be read: {error}"), "check the file");
+        let cannot =
+            |error| Refusal::config(format!("{what} cannot be read: {error}", error = cause(error)), "check the file");
         file.take(MOST + 1).read_to_end(&mut bytes).map_err(cannot)?;
         if bytes.len() as u64 > MOST {
             return Err(Refusal::config(format!("{what} is larger than {} MiB", MOST >> 20), "name the right file"));

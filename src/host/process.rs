@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use caps::{CapSet, Capability};
 use nix::unistd::{getegid, geteuid, getgroups, getpid};
 
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Process {
@@ -45,7 +45,7 @@ fn read(set: CapSet) -> Result<caps::CapsHashSet, Refusal> {
 
 fn unreadable(error: impl std::fmt::Display) -> Refusal {
     Refusal::host(
-        format!("this process cannot read its own capabilities or groups: {error}"),
+        format!("this process cannot read its own capabilities or groups: {error}", error = cause(error)),
         "an outer sandbox forbids capget or getgroups; allow them there",
     )
 }
