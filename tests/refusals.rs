@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! # what holds
-//! --- as root            (or `plain`: uid 65532)
+//! --- as root            (or `plain`: uid 65532; or `both`: once as each, with the same words)
 //! --- outer CALL=ERRNO   (another sandbox around it that answers so; `listener` holds the only listener)
 //! --- setup              (sh -eu, in the case's own directory, before the owner is changed)
 //! --- config             (becomes portcullis.toml)
@@ -13,8 +13,8 @@
 //! --- says               (standard error, with the case's directory as [DIR])
 //! ```
 //!
-//! After each case: nothing on standard output, nothing left running, no new file, and the program did not run. With
-//! `PORTCULLIS_BLESS=1` exit and says are rewritten: read the difference before you commit it.
+//! After each case: nothing on standard output, nothing left running, no new file, the program did not run, and it was over
+//! well before the deadline. What was said has two lines, no full stop and no name of an errno. With `PORTCULLIS_BLESS=1` exit and says are rewritten: read the difference before you commit it.
 
 #[path = "refusals/case.rs"]
 mod case;
