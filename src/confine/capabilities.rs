@@ -15,6 +15,9 @@ fn unchanged(what: &str, error: caps::errors::CapsError) -> Refusal {
 /// Empties the bounding set and locks the securebits. Must come before the ids change: it needs CAP_SETPCAP.
 pub fn close_bounding_set() -> Result<(), Refusal> {
     let found = caps::read(None, CapSet::Bounding).map_err(|error| unchanged("reading the bounding set", error))?;
+    // In the order of their numbers: a failure names the same one each time.
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_by_key(caps::Capability::index);
     for capability in found {
         caps::drop(None, CapSet::Bounding, capability)
             .map_err(|error| unchanged(&format!("dropping {capability} from the bounding set"), error))?;

@@ -40,8 +40,11 @@ fn resource(limit: Limit) -> (Resource, &'static str) {
 
 /// The core limit is no matter of the config: 1, which keeps dumps from a program in core_pattern too (core(5)), where 0
 /// does not.
-fn hint(resource: Resource) -> &'static str {
+fn hint(resource: Resource, value: u64) -> &'static str {
     match resource {
+        _ if !getrlimit(resource).is_ok_and(|(_, hard)| hard < value) => {
+            "an outer sandbox may forbid setrlimit and prlimit64; allow them there"
+        }
         Resource::RLIMIT_CORE => {
             "a hard core limit of 0 cannot be raised without CAP_SYS_RESOURCE: set it to 1 outside (docker run --ulimit core=1, LimitCORE=1)"
         }
@@ -55,7 +58,7 @@ fn set(resource: Resource, name: &str, value: u64) -> Result<(), Refusal> {
     setrlimit(resource, value, value).map_err(|errno| {
         Refusal::host(
             format!("the limit {name} could not be set to {value}: {errno}", errno = cause(errno)),
-            hint(resource),
+            hint(resource, value),
         )
     })?;
     match getrlimit(resource) {

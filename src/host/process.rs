@@ -40,7 +40,11 @@ pub fn survey() -> Result<Process, Refusal> {
 }
 
 fn read(set: CapSet) -> Result<caps::CapsHashSet, Refusal> {
-    caps::read(None, set).map_err(unreadable)
+    caps::read(None, set).map_err(|error| {
+        // Without the crate's own words before the kernel's.
+        let text = error.to_string();
+        unreadable(text.rsplit_once("failure: ").map_or(text.as_str(), |(_, cause)| cause))
+    })
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Refusal {

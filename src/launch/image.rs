@@ -62,8 +62,12 @@ fn seal(memory: OwnedFd, from: &Path) -> Result<OwnedFd, Refusal> {
     }
     .map_err(|errno| no_copy(from, errno.desc()))?;
     let reopened = format!("/proc/self/fd/{}", memory.as_raw_fd());
-    open(reopened.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(|errno| no_copy(from, errno.desc()))
+    open(reopened.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| match errno {
+        Errno::ENOENT => {
+            Refusal::host("/proc shows no descriptors of this process", "mount /proc: portcullis verifies itself there")
+        }
+        errno => no_copy(from, errno.desc()),
+    })
 }
 
 fn unusable(path: &Path, why: &str) -> Refusal {

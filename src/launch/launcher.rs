@@ -344,7 +344,8 @@ pub fn exec_refusal(plan: &Plan, errno: Errno) -> Refusal {
         Errno::E2BIG => "the arguments and environment are too long together",
         _ => "run `portcullis check` to see which file is executed",
     };
-    if errno == Errno::ENOSYS {
+    // EPERM, too: everything that execve(2) lists for it (a tracer, capabilities of the file) is ruled out by now.
+    if matches!(errno, Errno::ENOSYS | Errno::EPERM) {
         return Refusal::host(
             "this kernel or an outer sandbox withholds execveat, by which the program is started",
             "allow execveat in the container's own seccomp profile",

@@ -303,3 +303,6 @@ fn never_writable_and_executable(grants: &[Grant]) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
