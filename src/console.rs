@@ -4,7 +4,13 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::{IsTerminal, Write};
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::sync::OnceLock;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::model::LogFormat;
 use crate::refusal::{Refusal, escape};
@@ -68,10 +74,34 @@ pub fn note(text: &str) {
     write_line(&escape(text));
 }
 
-/// One write(2) a line, so that lines of several processes do not mix.
+/// A description of standard error of our own, where it is a pipe or a terminal: non-blocking for us, and as it was for the
+/// workload, which shares the other one. A reader that stalls may cost lines, never the start, a signal or the end.
+static OWN: OnceLock<Option<File>> = OnceLock::new();
+
+/// How long a line may wait for a full pipe or a stopped terminal, in milliseconds.
+const PATIENCE: u16 = 50;
+
+/// Opens it anew (proc_pid_fd(5)). A regular file does not block, and would be overwritten from its start.
+fn open_anew() -> Option<File> {
+    let kind = std::fs::metadata("/proc/self/fd/2").ok()?.file_type();
+    if !(kind.is_fifo() || kind.is_char_device()) {
+        return None;
+    }
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    File::options().write(true).custom_flags(flags).open("/proc/self/fd/2").ok()
+}
+
+/// One write(2) a line, so that lines of several processes do not mix. A line that finds no room is dropped.
 fn write_line(line: &str) {
-    let result = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+    let text = format!("{line}\n");
+    let own = OWN.get_or_init(open_anew);
+    let stderr = std::io::stderr();
+    let fd = own.as_ref().map_or(stderr.as_fd(), AsFd::as_fd);
+    let mut room = [PollFd::new(fd, PollFlags::POLLOUT)];
+    if !poll(&mut room, PollTimeout::from(PATIENCE)).is_ok_and(|ready| ready > 0) {
+        return;
+    }
     // Standard error may be gone (a closed terminal, a full disk behind it). There is nobody left to tell, and a broken
     // log must not decide over the workload.
-    drop(result);
+    nix::unistd::write(fd, text.as_bytes()).ok();
 }

@@ -57,7 +57,7 @@ fn rule_1_every_protection_holds_at_the_first_instruction() {
         for (name, result) in lines.iter().filter(|(name, _)| name.starts_with(char::is_lowercase)) {
             assert_eq!(*result, "held", "{name}, root start {root}: {err}");
         }
-        assert_eq!(lines.len(), 40 + 9 + usize::from(lines.contains_key("Groups")), "{out}");
+        assert_eq!(lines.len(), 42 + 9 + usize::from(lines.contains_key("Groups")), "{out}");
         for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
             assert_eq!(lines[set], "0000000000000000", "{set}");
         }

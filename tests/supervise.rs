@@ -245,6 +245,59 @@ fn closed_standard_streams_and_a_broken_log_do_not_decide_over_the_workload() {
 }
 
 #[test]
+fn a_log_reader_that_stalls_delays_neither_term_nor_the_end() {
+    // The workload fills the pipe that it shares with init, and nobody reads it.
+    let script = "trap 'exit 8' TERM; (yes full >&2) & echo ready; while :; do sleep 0.1; done";
+    let place = Place::new();
+    let mut command = place.command(&run_args(&["--stop-timeout", "2s"], &["bash", "-c", script]));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("portcullis");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("a line");
+    assert_eq!(line, "ready\n");
+    let stalled = child.stderr.take().expect("stderr");
+    let begun = Instant::now();
+    while portcullis::sys::descriptors::bytes_waiting(std::os::fd::AsFd::as_fd(&stalled)).expect("a pipe") < 60_000 {
+        assert!(begun.elapsed() < HANGS, "the pipe does not fill");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    signals::send(Pid::from_raw(child.id() as i32), libc::SIGTERM).expect("a signal");
+    while child.try_wait().expect("a child").is_none() {
+        assert!(begun.elapsed() < HANGS, "init hangs on its log");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(child.wait().expect("a child").code(), Some(8));
+    drop(stalled);
+}
+
+#[test]
+fn when_init_is_killed_the_fetcher_dies_with_it() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let place = Place::new();
+    place.write("id", "some-secret-id", 0o600);
+    place.write("ca.pem", CA, 0o644);
+    let config = format!(
+        "[workload]\ncommand = [\"true\"]\n{}\n[secrets]\nk = \"vault:secret/a#b\"\n[vault]\naddress = \"https://127.0.0.1:{}\"\nauth = {{ method = \"approle\", role_id = \"r\", secret_id_file = \"id\" }}\ntls = {{ ca = \"ca.pem\" }}\n",
+        support::start::user_line(),
+        silent.local_addr().expect("an address").port(),
+    );
+    let config = place.write("portcullis.toml", config, 0o644);
+    let mut child = place
+        .command(&["run", "-c", config.to_str().expect("a path")])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("portcullis");
+    let (mut connection, _) = silent.accept().expect("the fetcher connects");
+    signals::send(Pid::from_raw(child.id() as i32), libc::SIGKILL).expect("a signal");
+    child.wait().expect("a child");
+    connection.set_read_timeout(Some(HANGS)).expect("a time");
+    // Its socket closes when it dies; its hello comes before that.
+    let mut hello = Vec::new();
+    let begun = Instant::now();
+    connection.read_to_end(&mut hello).ok();
+    assert!(begun.elapsed() < Duration::from_secs(5), "the fetcher outlives its init until its own limit");
+}
+
+#[test]
 fn when_init_is_killed_the_workload_dies_with_it() {
     let mut running = Running::start(&[], &["bash", "-c", "echo $$; exec sleep 600"]);
     let bot: i32 = running.line().parse().expect("a pid");

@@ -4,7 +4,7 @@
 
 use nix::errno::Errno;
 
-use super::profiles::default::{ALLOWED_IF, DANGEROUS, EXEC_BY_DESCRIPTOR};
+use super::profiles::default::{ALLOWED_IF, DANGEROUS, EXEC_BY_DESCRIPTOR, LISTEN};
 use crate::sys::seccomp::Notified;
 
 /// What is said about one denied call.
@@ -32,6 +32,9 @@ pub fn explain(notified: &Notified) -> Denial {
     let number = i64::from(notified.call);
     if number == libc::SYS_socket || number == libc::SYS_socketpair {
         return socket(number, notified.args);
+    }
+    if number == LISTEN.1 {
+        return Denial { call: "listen".to_owned(), why: "no port is granted to listen on; confine.bind names them" };
     }
     let by_group = DANGEROUS
         .iter()

@@ -43,6 +43,8 @@ pub fn workload(plan: &SyscallPlan) -> Result<Filter, Refusal> {
     conditional(&mut quiet, std::slice::from_ref(&default::QUIET_FAMILIES))?;
     let mut denied = Rules::new();
     plain(&mut denied, default::DANGEROUS);
+    let listening = if plan.listen { &mut allowed } else { &mut denied };
+    listening.insert(default::LISTEN.1, Vec::new());
     if plan.exec_by_descriptor {
         allowed.insert(default::EXEC_BY_DESCRIPTOR.1, Vec::new());
     } else {

@@ -100,7 +100,15 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     })?;
     let mut groups: Vec<u32> = found.iter().map(|gid| gid.as_raw()).collect();
     if let Some((uid, gid)) = cage.ids {
+        let init = nix::unistd::getppid();
         ids::change(uid, gid, &[])?;
+        // The change cleared the death signal (prctl(2)); init may have died in between.
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(|errno| {
+            Refusal::host(format!("setting the parent-death signal failed: {errno}"), "an outer sandbox forbids it")
+        })?;
+        if nix::unistd::getppid() != init {
+            return Err(Refusal::internal("init died while the fetcher confined itself"));
+        }
         groups.clear();
         // Changing ids made the process's dumpable flag follow fs.suid_dumpable: say it again.
         dumps::forbid()?;

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aliases;
 pub mod kernel;
 pub mod paths;
 pub mod process;

@@ -4,14 +4,12 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::{Mode, SFlag, fstat};
-
 use crate::plan::{FetchPlan, Key, LoginPlan, Plan, StorePlan};
 use crate::refusal::Refusal;
 use crate::wire::slice::{AgeKey, FetcherCage, OutputFile, Outputs, Place, Slice, VaultLogin, VaultStore, Wanted};
 
 use super::bundle::BundleEnds;
+use super::open;
 
 /// The slice, and the files to give with it. Everything is opened here, by init, with the rights it was started with: the
 /// fetcher itself then needs none.
@@ -65,19 +63,9 @@ impl Bag {
         self.0.len() - 1
     }
 
-    /// Opens a regular file; a fifo or a device would make the fetcher wait or worse.
     fn open(&mut self, path: &Path) -> Result<Place, Refusal> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let fd = open(path, flags, Mode::empty()).map_err(|errno| {
-            Refusal::config(
-                format!("`{}` cannot be read: {}", path.display(), errno.desc()),
-                "give the user that portcullis is started as access to it",
-            )
-        })?;
-        let kind = fstat(&fd).map(|stat| stat.st_mode & SFlag::S_IFMT.bits());
-        if kind != Ok(SFlag::S_IFREG.bits()) {
-            return Err(Refusal::config(format!("`{}` is not a regular file", path.display()), "name a regular file"));
-        }
+        let as_root = nix::unistd::geteuid().is_root();
+        let fd = open::regular(path, as_root)?;
         Ok(self.put(fd))
     }
 }

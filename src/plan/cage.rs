@@ -112,6 +112,7 @@ pub fn decide(
     let limits = config.workload.limits.iter().map(|(limit, size)| (*limit, size.get())).collect();
     let syscalls = SyscallPlan {
         dns: config.confine.dns,
+        listen: !config.confine.bind.is_empty(),
         explained: config.mode == Mode::Supervise,
         explanation_optional: is_optional(config, Optional::ExplainedDenials),
         exec_by_descriptor: config.mode == Mode::Replace,

@@ -1,9 +1,11 @@
 //! What fetched the secrets must stay out of the workload's reach, and so must what decides the next start.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::model::{Cage, FetchPlan, Grant, GrantKind};
 use crate::config::reference::Source;
+use crate::host::aliases;
 use crate::refusal::Refusal;
 
 /// Refuses a plan that lets the workload change the config, or portcullis itself: what would run at the next start.
@@ -22,6 +24,7 @@ pub fn keep_out_of_change(config: Option<&Path>, cage: &Cage) -> Result<(), Refu
 pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec<String>) -> Result<(), Refusal> {
     let Some(fetch) = fetch else { return Ok(()) };
     for (what, path) in identities(fetch) {
+        one_name_alone(what, &path)?;
         if let Some(grant) = covering(&cage.landlock.grants, &path, |_| true) {
             return Err(exposed(what, &path, grant, "read"));
         }
@@ -31,6 +34,11 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
                 path.display()
             ));
         }
+    }
+    if let Some(store) = &fetch.vault
+        && let Some(grant) = covering(&cage.landlock.grants, &store.ca, |grant| grant.kind == GrantKind::Write)
+    {
+        return Err(exposed("the authority that vouches for the store", &store.ca, grant, "change"));
     }
     for secret in fetch.secrets.iter().filter(|secret| secret.from.source == Source::Age) {
         let Some(path) = &secret.file else { continue };
@@ -50,13 +58,32 @@ fn identities(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
     paths
 }
 
+/// The grant that reaches a file by any of its names: as written, as resolved, as mounted again; and, to change it, by a link
+/// on the way that the workload could lead elsewhere.
 fn covering<'a>(grants: &'a [Grant], path: &Path, which: impl Fn(&Grant) -> bool) -> Option<&'a Grant> {
-    // The file may be reached by its own name or by what that name links to.
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    grants
-        .iter()
-        .filter(|grant| which(grant))
-        .find(|grant| real.starts_with(&grant.path) || path.starts_with(&grant.path))
+    let mut names = aliases::mounted_again(&real);
+    names.extend([path.to_owned(), real]);
+    let links = aliases::links(path);
+    grants.iter().filter(|grant| which(grant)).find(|grant| {
+        let reaches = |name: &PathBuf| name.starts_with(&grant.path);
+        names.iter().any(reaches) || (grant.kind == GrantKind::Write && links.iter().any(reaches))
+    })
+}
+
+/// A second hard link may lie anywhere, and a grant of that place is a grant of the file.
+fn one_name_alone(what: &str, path: &Path) -> Result<(), Refusal> {
+    match path.metadata() {
+        Ok(metadata) if metadata.nlink() > 1 => Err(Refusal::config(
+            format!(
+                "{what} `{}` has {} hard links, so it may lie within reach by another name",
+                path.display(),
+                metadata.nlink()
+            ),
+            "make it a file of its own: cp it to a new name, and remove the old ones",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn exposed(what: &str, path: &Path, grant: &Grant, verb: &str) -> Refusal {

@@ -107,6 +107,8 @@ pub enum GrantKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyscallPlan {
     pub dns: Dns,
+    /// Whether sockets may listen: where a port to bind is granted.
+    pub listen: bool,
     /// Dangerous calls are answered, and explained, by the supervisor.
     pub explained: bool,
     /// They may go unexplained where an outer sandbox holds the only listener.

@@ -26,6 +26,11 @@ pub fn forward(to: Pid, arrived: Arrived) -> Result<(), Errno> {
     };
     match sent {
         Err(Errno::ESRCH) => Ok(()),
+        // Its queue is full of signals that it blocks: the value is lost, the signal is not.
+        Err(Errno::EAGAIN) => signals::send(to, arrived.signal).or_else(|errno| match errno {
+            Errno::ESRCH | Errno::EAGAIN => Ok(()),
+            other => Err(other),
+        }),
         other => other,
     }
 }

@@ -66,26 +66,28 @@ impl Preparation<'_> {
     /// A role that is gone may have left a last word in its socket.
     fn fetcher_ended(&mut self, ended: Ended) -> Result<(), Refusal> {
         self.print_logs();
+        // First of all: it is reaped, and its number may be another's from now on.
+        if let Some(fetching) = &mut self.fetching {
+            fetching.ended = Some(ended);
+        }
         while self.fetching.as_ref().is_some_and(|fetching| fetching.bundle.is_none()) {
             if !self.fetcher_frame()? {
                 return Err(died("fetcher", ended));
             }
         }
-        let Some(fetching) = &mut self.fetching else { return Ok(()) };
-        fetching.ended = Some(ended);
         if ended == Ended::Exited(0) { Ok(()) } else { Err(died("fetcher", ended)) }
     }
 
     fn launcher_ended(&mut self, ended: Ended) -> Result<(), Refusal> {
         self.print_logs();
+        if let Some(launching) = &mut self.launching {
+            launching.ended = Some(ended);
+        }
         // Whatever is still there to hear, a refusal above all.
         while self.launching.as_ref().is_some_and(|launching| !launching.caged) {
             if !self.launcher_frame()? {
                 break;
             }
-        }
-        if let Some(launching) = &mut self.launching {
-            launching.ended = Some(ended);
         }
         Err(died("launcher", ended))
     }
@@ -123,6 +125,9 @@ impl Preparation<'_> {
             Tag::Secret if frame.a == self.notes.len() as u64 => {
                 let set_at = (frame.c != NO_TIME).then_some(frame.c as i64);
                 self.notes.push(Vouched { version: frame.b.checked_sub(1), set_at });
+            }
+            Tag::Bundle if self.notes.len() != self.plan.fetch.as_ref().map_or(0, |fetch| fetch.secrets.len()) => {
+                return Err(broke("the fetcher reported a bundle without all its secrets"));
             }
             Tag::Bundle => {
                 tracing::debug!(pipe = frame.a, stdin = frame.b, env = frame.c, "the bundle is written, in bytes");

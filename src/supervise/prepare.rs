@@ -120,7 +120,8 @@ pub(super) enum Source {
 impl<'a> Preparation<'a> {
     fn begin(plan: &'a Plan, console: Console, end: Instant, launcher: bool, fetch: bool) -> Result<Self, Refusal> {
         let signals = signals::descriptor(signals::ALL).map_err(|errno| unheard(&cause(errno)))?;
-        nix::sys::prctl::set_child_subreaper(true).map_err(|errno| {
+        // In `mode = "replace"` the workload would inherit it, and be left with orphans that it does not know.
+        nix::sys::prctl::set_child_subreaper(launcher).map_err(|errno| {
             Refusal::host(
                 format!("becoming a subreaper failed: {errno}", errno = cause(errno)),
                 "an outer sandbox forbids it",
@@ -211,6 +212,9 @@ impl<'a> Preparation<'a> {
                     .map_err(|errno| Refusal::internal(format!("counting the bundle: {errno}")))?,
                 None => 0,
             };
+            if ends.reader.is_some() && size == 0 {
+                return Err(broke("the fetcher reported an empty bundle"));
+            }
             if waiting as u64 != size {
                 return Err(broke(format!("the fetcher reported {size} bytes, and {waiting} wait in the pipe")));
             }

@@ -59,7 +59,7 @@ pub fn supervise(
     started: impl FnOnce(&Console, bool),
 ) -> Result<u8, Stopped> {
     let explained = prepared.denials.is_some();
-    let Some(Launcher { role, exec_result }) = prepared.launcher else {
+    let Some(Launcher { mut role, exec_result }) = prepared.launcher else {
         return Err(Refusal::internal("there is no launcher to supervise").into());
     };
     // The workload must see the end of its credentials: init keeps no end of any pipe.
@@ -80,8 +80,13 @@ pub fn supervise(
     };
     let go = role.channel.send(Frame::new(Tag::Go, 0, 0, 0), &[]);
     let began = go.map_err(|error| Refusal::internal(format!("the launcher {error}"))).and_then(|()| {
-        drop((role.channel, role.log));
         supervisor.until_executed(end)?;
+        // A launcher that could not go on has said so before its end of the exec's pipe closed.
+        if let Ok(Some((Frame { tag: Tag::Refused, a, .. }, _))) = role.channel.receive() {
+            drop(role.log.drain());
+            return Err(role.log.refusal(a));
+        }
+        drop((role.channel, role.log));
         started(console, explained);
         resident::settle(plan)
     });
@@ -229,12 +234,15 @@ impl Supervisor<'_> {
 
     fn workload_changed(&mut self, change: Ended) -> Result<(), Refusal> {
         match change {
-            Ended::Stopped(_) => {
+            Ended::Stopped(signal) => {
                 self.stopped = true;
                 if matches!(self.state, State::Ending { .. }) {
                     return self.go_on();
                 }
-                self.stop_along();
+                // SIGSTOP is somebody's wish for that one program, not a terminal's for the job.
+                if matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) {
+                    self.stop_along();
+                }
                 Ok(())
             }
             Ended::Continued => {

@@ -46,7 +46,7 @@ fn answer(program: &[Instruction], data: &Data) -> u32 {
 }
 
 fn plan(dns: Dns, explained: bool) -> SyscallPlan {
-    SyscallPlan { dns, explained, explanation_optional: false, exec_by_descriptor: !explained }
+    SyscallPlan { dns, listen: false, explained, explanation_optional: false, exec_by_descriptor: !explained }
 }
 
 fn ask(filter: &Filter, call: i64, args: [u64; 6]) -> u32 {
@@ -106,6 +106,12 @@ fn conditional_calls_follow_their_arguments_and_high_bits_do_not_help() {
     assert_eq!(socket(&off, 38, 5, 0), RET_USER_NOTIF, "AF_ALG");
     assert_eq!(socket(&off, 16, 3, 0), RET_ERRNO | Errno::EAFNOSUPPORT as u32, "netlink, quietly");
     assert_eq!(socket(&off, 1 | 1 << 32, 1, 0), RET_USER_NOTIF, "the kernel reads 32 bits");
+    let pair = |kind| ask(&off, libc::SYS_socketpair, [1, kind | flags, 0, 0, 0, 0]);
+    assert_eq!((pair(1), pair(5)), (RET_ALLOW, RET_ALLOW));
+    assert_eq!((pair(2), pair(3)), (RET_USER_NOTIF, RET_USER_NOTIF), "a datagram pair reaches any path");
+    assert_eq!(ask(&off, libc::SYS_listen, [3, 1, 0, 0, 0, 0]), RET_USER_NOTIF);
+    let listening = workload(&SyscallPlan { listen: true, ..plan(Dns::Off, true) }).unwrap();
+    assert_eq!(ask(&listening, libc::SYS_listen, [3, 1, 0, 0, 0, 0]), RET_ALLOW);
     let second = |call, value| ask(&off, call, [0, value, 0, 0, 0, 0]);
     for request in [0x5412u64, 0x541c, 0x541d, 0x5423] {
         assert_eq!(second(libc::SYS_ioctl, request), RET_USER_NOTIF);

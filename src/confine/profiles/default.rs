@@ -40,7 +40,7 @@ pub const ALLOWED: &[Group] = &[
         why: "threads and their locks",
         calls: calls![
             SYS_futex SYS_set_robust_list SYS_get_robust_list SYS_set_tid_address SYS_rseq SYS_gettid SYS_getpid
-            SYS_sched_yield SYS_sched_getaffinity SYS_sched_setaffinity SYS_sched_getparam SYS_sched_getscheduler
+            SYS_sched_yield SYS_sched_getaffinity SYS_sched_getparam SYS_sched_getscheduler
             SYS_sched_get_priority_max SYS_sched_get_priority_min SYS_getcpu SYS_futex_waitv
         ],
     },
@@ -83,7 +83,7 @@ pub const ALLOWED: &[Group] = &[
         why: "who and what it is, and what it may use",
         calls: calls![
             SYS_getuid SYS_geteuid SYS_getgid SYS_getegid SYS_getresuid SYS_getresgid SYS_getgroups SYS_capget
-            SYS_uname SYS_sysinfo SYS_getrusage SYS_getrlimit SYS_setrlimit SYS_getpriority SYS_setpriority
+            SYS_uname SYS_sysinfo SYS_getrusage SYS_getrlimit SYS_getpriority
             SYS_getrandom SYS_ioprio_get
         ],
     },
@@ -99,7 +99,7 @@ pub const ALLOWED: &[Group] = &[
         who: "every program with a network",
         why: "sockets that exist: which may be made is conditional, where they may connect is Landlock's",
         calls: calls![
-            SYS_connect SYS_bind SYS_listen SYS_accept SYS_accept4 SYS_getsockname SYS_getpeername SYS_getsockopt
+            SYS_connect SYS_bind SYS_accept SYS_accept4 SYS_getsockname SYS_getpeername SYS_getsockopt
             SYS_recvfrom SYS_recvmsg SYS_recvmmsg SYS_shutdown
         ],
     },
@@ -129,6 +129,7 @@ const AF_INET6: u32 = libc::AF_INET6 as u32;
 const TYPE: u32 = 0xf;
 const STREAM: u32 = libc::SOCK_STREAM as u32;
 const DGRAM: u32 = libc::SOCK_DGRAM as u32;
+const SEQPACKET: u32 = libc::SOCK_SEQPACKET as u32;
 const TCP: u32 = libc::IPPROTO_TCP as u32;
 const UDP: u32 = libc::IPPROTO_UDP as u32;
 const FASTOPEN: u32 = libc::MSG_FASTOPEN as u32;
@@ -162,8 +163,8 @@ pub const ALLOWED_IF: &[Conditional] = &[
     Conditional {
         call: ("SYS_socketpair", libc::SYS_socketpair),
         who: "Node, asyncio, multiprocessing",
-        why: "pipes between own processes; no address, so nobody outside",
-        sets: &[&[on(0, Test::Is(AF_UNIX))]],
+        why: "pipes between own processes; connected for good, where a datagram pair could be sent to any path",
+        sets: &[&[on(0, Test::Is(AF_UNIX)), kind(STREAM)], &[on(0, Test::Is(AF_UNIX)), kind(SEQPACKET)]],
     },
     Conditional {
         call: ("SYS_clone", libc::SYS_clone),
@@ -198,12 +199,14 @@ pub const ALLOWED_IF: &[Conditional] = &[
     Conditional {
         call: ("SYS_ioctl", libc::SYS_ioctl),
         who: "every program",
-        why: "without the four that type into, copy or take over a terminal",
+        why: "without those that type into, copy, take over, stop or lock a terminal",
         sets: &[&[
             on(1, Test::IsNot(TIOCSTI)),
             on(1, Test::IsNot(TIOCLINUX)),
             on(1, Test::IsNot(TIOCCONS)),
             on(1, Test::IsNot(TIOCSETD)),
+            on(1, Test::IsNot(TCXONC)),
+            on(1, Test::IsNot(TIOCEXCL)),
         ]],
     },
     Conditional {
@@ -219,7 +222,28 @@ pub const ALLOWED_IF: &[Conditional] = &[
     Conditional {
         call: ("SYS_prlimit64", libc::SYS_prlimit64),
         who: "every program",
-        why: "its own limits: 0 is the caller",
+        why: "its own limits, 0 is the caller; core stays at 1, for a piped core_pattern ignores 0",
+        sets: &[
+            &[on(0, Test::Is(0)), on(1, Test::IsNot(RLIMIT_CORE))],
+            &[on(0, Test::Is(0)), on(2, Test::WideMasked(u64::MAX, 0))],
+        ],
+    },
+    Conditional {
+        call: ("SYS_setrlimit", libc::SYS_setrlimit),
+        who: "older libraries",
+        why: "core stays at 1, for a piped core_pattern ignores 0",
+        sets: &[&[on(0, Test::IsNot(RLIMIT_CORE))]],
+    },
+    Conditional {
+        call: ("SYS_setpriority", libc::SYS_setpriority),
+        who: "nice, Java, Node's os.setPriority",
+        why: "its own priority: no scope of Landlock covers others'",
+        sets: &[&[on(0, Test::Is(PRIO_PROCESS)), on(1, Test::Is(0))]],
+    },
+    Conditional {
+        call: ("SYS_sched_setaffinity", libc::SYS_sched_setaffinity),
+        who: "numpy, Java, Go",
+        why: "its own thread's processors: no scope of Landlock covers others'",
         sets: &[&[on(0, Test::Is(0))]],
     },
     Conditional {
@@ -253,7 +277,15 @@ const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 const TIOCCONS: u32 = 0x541d;
 const TIOCSETD: u32 = 0x5423;
+/// tcflow(3) with TCOOFF would hold up what init prints.
+const TCXONC: u32 = 0x540a;
+const TIOCEXCL: u32 = 0x540c;
+const PRIO_PROCESS: u32 = libc::PRIO_PROCESS as u32;
+const RLIMIT_CORE: u32 = libc::RLIMIT_CORE as u32;
 const MFD_NOEXEC_SEAL: u32 = 8;
+
+/// Allowed where `confine.bind` names a port: listen(2) on an unbound socket opens one that Landlock never sees.
+pub const LISTEN: Call = ("SYS_listen", libc::SYS_listen);
 
 /// The call that the launcher itself needs once, for the shielded image; afterwards it is answered like the dangerous ones.
 pub const EXEC_BY_DESCRIPTOR: Call = ("SYS_execveat", libc::SYS_execveat);

@@ -46,6 +46,8 @@ pub const FETCHER_NETWORK: &[Group] = &[
 
 const STREAM: u32 = libc::SOCK_STREAM as u32;
 const DGRAM: u32 = libc::SOCK_DGRAM as u32;
+const TCP: u32 = libc::IPPROTO_TCP as u32;
+const UDP: u32 = libc::IPPROTO_UDP as u32;
 const INET: u32 = libc::AF_INET as u32;
 const INET6: u32 = libc::AF_INET6 as u32;
 
@@ -55,10 +57,14 @@ pub const FETCHER_SOCKETS: Conditional = Conditional {
     who: "fetcher",
     why: "TCP to the store, UDP to the resolver",
     sets: &[
-        &[on(0, Test::Is(INET)), on(1, Test::Masked(0xf, STREAM))],
-        &[on(0, Test::Is(INET6)), on(1, Test::Masked(0xf, STREAM))],
-        &[on(0, Test::Is(INET)), on(1, Test::Masked(0xf, DGRAM))],
-        &[on(0, Test::Is(INET6)), on(1, Test::Masked(0xf, DGRAM))],
+        &[on(0, Test::Is(INET)), on(1, Test::Masked(0xf, STREAM)), on(2, Test::Is(0))],
+        &[on(0, Test::Is(INET)), on(1, Test::Masked(0xf, STREAM)), on(2, Test::Is(TCP))],
+        &[on(0, Test::Is(INET6)), on(1, Test::Masked(0xf, STREAM)), on(2, Test::Is(0))],
+        &[on(0, Test::Is(INET6)), on(1, Test::Masked(0xf, STREAM)), on(2, Test::Is(TCP))],
+        &[on(0, Test::Is(INET)), on(1, Test::Masked(0xf, DGRAM)), on(2, Test::Is(0))],
+        &[on(0, Test::Is(INET)), on(1, Test::Masked(0xf, DGRAM)), on(2, Test::Is(UDP))],
+        &[on(0, Test::Is(INET6)), on(1, Test::Masked(0xf, DGRAM)), on(2, Test::Is(0))],
+        &[on(0, Test::Is(INET6)), on(1, Test::Masked(0xf, DGRAM)), on(2, Test::Is(UDP))],
     ],
 };
 

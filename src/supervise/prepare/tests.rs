@@ -34,6 +34,7 @@ fn plan() -> Plan {
             limits: Vec::new(),
             landlock: LandlockPlan { abi: 7, grants: Vec::new(), connect: None, bind: None, scopes: false },
             syscalls: SyscallPlan {
+                listen: false,
                 dns: Dns::Off,
                 explained: true,
                 explanation_optional: false,
@@ -115,7 +116,8 @@ fn heard(act: impl FnOnce(&mut Hostile)) -> Refusal {
 #[test]
 fn frames_out_of_turn_end_the_start() {
     type Act = fn(&mut Hostile);
-    let cases: [(&str, Act); 9] = [
+    let cases: [(&str, Act); 10] = [
+        ("a bundle more than was planned", |h| (0..2).for_each(|i| h.say([Tag::Secret, Tag::Bundle][i as usize], 0))),
         ("an unknown tag", |h| h.say_bytes(&[0xB7, 9].into_iter().chain([0; 30]).collect::<Vec<u8>>())),
         ("a short frame", |h| h.say_bytes(&Frame::new(Tag::Ready, 0, 0, 0).encode()[..31])),
         ("a long frame", |h| h.say_bytes(&[&Frame::new(Tag::Ready, 0, 0, 0).encode()[..], b"x"].concat())),
@@ -152,7 +154,7 @@ fn silence_and_a_closed_socket_end_at_the_deadline_without_spinning() {
 #[test]
 fn a_lie_about_the_length_is_seen() {
     let plan = plan();
-    for (written, said) in [(5, 6), (5, 4), (0, 1)] {
+    for (written, said) in [(5, 6), (5, 4), (0, 1), (0, 0)] {
         let (mut preparation, hostile) = prepared(&plan);
         nix::unistd::write(&hostile.pipe, &vec![b'x'; written]).unwrap();
         preparation.fetching.as_mut().unwrap().bundle = Some([said, 0, 0]);
@@ -165,8 +167,9 @@ fn a_lie_about_the_length_is_seen() {
 #[test]
 fn a_bundle_counts_only_once_its_fetcher_is_gone() {
     let plan = plan();
-    let (mut preparation, _hostile) = prepared(&plan);
-    preparation.fetching.as_mut().unwrap().bundle = Some([0; 3]);
+    let (mut preparation, hostile) = prepared(&plan);
+    nix::unistd::write(&hostile.pipe, b"{}").unwrap();
+    preparation.fetching.as_mut().unwrap().bundle = Some([2, 0, 0]);
     assert_eq!(preparation.is_complete(), Ok(false));
     preparation.fetching.as_mut().unwrap().ended = Some(Ended::Exited(0));
     assert_eq!(preparation.is_complete(), Ok(true));
