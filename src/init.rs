@@ -52,5 +52,6 @@ fn start(plan: &Plan, console: &Console, begun: Instant) -> Result<u8, Stopped> 
         });
     }
     let told = || console.say("started", &plan::summary(plan, begun.elapsed(), false));
+    supervise::raise_again(&prepared.held)?;
     match launcher::become_workload(plan, launcher::Kit::of(prepared.ends), told)? {}
 }

@@ -64,9 +64,19 @@ pub fn workload(plan: &SyscallPlan) -> Result<Filter, Refusal> {
 }
 
 /// The fetcher's own filter.
-pub fn fetcher(network: bool) -> Result<Filter, Refusal> {
+///
+/// `network`: it talks to a store; `resolve`: whose name it has to look up.
+pub fn fetcher(network: bool, resolve: bool) -> Result<Filter, Refusal> {
     let mut allowed = Rules::new();
     plain(&mut allowed, roles::FETCHER);
+    // The workload's own conditions on sending: without them Landlock's port rule has a way round.
+    let sends = [libc::SYS_sendto, libc::SYS_sendmsg, libc::SYS_sendmmsg, libc::SYS_setsockopt];
+    for sending in default::ALLOWED_IF.iter().filter(|conditional| sends.contains(&conditional.call.1)) {
+        conditional(&mut allowed, std::slice::from_ref(sending))?;
+    }
+    if resolve {
+        conditional(&mut allowed, std::slice::from_ref(&roles::FETCHER_RESOLVER))?;
+    }
     if network {
         plain(&mut allowed, roles::FETCHER_NETWORK);
         conditional(&mut allowed, std::slice::from_ref(&roles::FETCHER_SOCKETS))?;

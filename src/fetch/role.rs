@@ -120,7 +120,7 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
     let (uid, gid) = cage.ids.unwrap_or(own);
     landlock::enforce(&domain(cage))?;
-    let filter = filter::fetcher(cage.connect.is_some())?;
+    let filter = filter::fetcher(cage.connect.is_some(), cage.resolve)?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
         Refusal::host(
             format!("the fetcher's filter failed: {errno}", errno = cause(errno)),

@@ -109,7 +109,7 @@ mod tests {
         let info = "1 0 8:1 / / rw - ext4 a rw\n2 1 8:1 /srv/id /app/con\\040f rw - ext4 a rw\n3 1 8:2 / /data rw - ext4 b rw\n";
         assert_eq!(aliases(info, Path::new("/srv/id/key")), [PathBuf::from("/app/con f/key")]);
         assert_eq!(aliases(info, Path::new("/app/con f/key")), [PathBuf::from("/srv/id/key")]);
-        assert_eq!(aliases(info, Path::new("/data/key")), [PathBuf::new(); 0]);
+        assert!(aliases(info, Path::new("/data/key")).is_empty());
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         std::os::unix::fs::symlink(real.join("key"), real.join("middle")).unwrap();
         std::os::unix::fs::symlink("middle", real.join("first")).unwrap();
         assert_eq!(links(&real.join("first")), [real.join("first"), real.join("middle")]);
-        assert_eq!(links(&real.join("key")), [PathBuf::new(); 0]);
+        assert!(links(&real.join("key")).is_empty());
     }
 
     #[test]

@@ -135,6 +135,9 @@ impl Head {
         if !metadata.is_file() {
             return Err(cannot(path, "it is not a regular file"));
         }
+        if metadata.len() == 0 {
+            return Err(cannot(path, "it is empty"));
+        }
         if metadata.mode() & 0o111 == 0 {
             return Err(cannot(path, "it has no execute permission; try chmod +x"));
         }
@@ -183,7 +186,8 @@ impl Head {
         self.file.read_exact_at(&mut name, offset).map_err(|_| cannot(path, "its loader's name is cut"))?;
         name.truncate(name.iter().position(|b| *b == 0).unwrap_or(name.len()));
         let loader = PathBuf::from(OsString::from_vec(name));
-        if loader.is_file() {
+        // A file of /proc has no length, and may never end.
+        if loader.metadata().is_ok_and(|found| found.is_file() && found.len() > 0) {
             return Ok(loader);
         }
         Err(Refusal::new(

@@ -91,9 +91,6 @@ fn cage(plan: &Plan, kit: Kit, init: Option<Pid>) -> Result<Caged, Refusal> {
     die_with(init)?;
     let mut kit = kit.raised(floor(plan))?;
     let image = raise(image::prepare(&plan.launch)?, floor(plan))?;
-    if init.is_some() {
-        tty::own_group()?;
-    }
     nix::sys::prctl::set_no_new_privs().map_err(|errno| cannot("setting no_new_privs", errno))?;
     limits::apply(&plan.cage.limits)?;
     become_the_user(&plan.cage)?;
@@ -105,7 +102,7 @@ fn cage(plan: &Plan, kit: Kit, init: Option<Pid>) -> Result<Caged, Refusal> {
     landlock::enforce(&plan.cage.landlock)?;
     let values = kit.env.take();
     let env = arrange_descriptors(plan, kit)?;
-    fresh_signals()?;
+    default_actions()?;
     let listener = install_filter(&plan.cage.syscalls, program)?;
     status.must_say(&expected(&plan.cage))?;
     Ok(Caged { listener, image, values, argv: argv(&plan.launch)?, env, variables: variables(plan) })
@@ -166,13 +163,13 @@ fn allowed(path: &Path, access: AccessFlags, verb: &str) -> Result<(), Refusal> 
     })
 }
 
-/// Default actions and an empty mask, as a fresh process has them: an ignored or blocked signal survives execve(2).
-fn fresh_signals() -> Result<(), Refusal> {
+/// Default actions, as a fresh process has them: an ignored signal survives execve(2). The mask is opened by `ready`.
+fn default_actions() -> Result<(), Refusal> {
     let unchangeable = [libc::SIGKILL, libc::SIGSTOP];
     for signal in (1..=64).filter(|signal| !unchangeable.contains(signal)) {
         signals::reset_to_default(signal).map_err(|errno| cannot(&format!("resetting signal {signal}"), errno))?;
     }
-    signals::set_mask(0).map(drop).map_err(|errno| cannot("unblocking signals", errno))
+    Ok(())
 }
 
 /// Both forms of the filter: explained, and with errnos alone where another sandbox holds the only listener.
@@ -301,7 +298,11 @@ impl Caged {
         let caged = Frame::new(Tag::Caged, descriptors.len() as u64, 0, 0);
         reporter.channel.send(caged, &descriptors).map_err(broken)?;
         match reporter.channel.receive().map_err(broken)? {
-            Some((Frame { tag: Tag::Go, .. }, _)) => self.ready(),
+            Some((Frame { tag: Tag::Go, .. }, _)) => {
+                // Until now a terminal's signals were init's: the start was its, and it may have been ended by them.
+                tty::own_group()?;
+                self.ready()
+            }
             _ => Err(Refusal::internal("init said something else than go")),
         }
     }
@@ -316,6 +317,7 @@ impl Caged {
                 .ok_or_else(|| Refusal::internal("the environment's values are not what was planned"))?;
             self.env.extend(values);
         }
+        signals::set_mask(0).map_err(|errno| cannot("unblocking signals", errno))?;
         let (argv, envp) = (exec::Strings::new(self.argv), exec::Strings::new(self.env));
         Ok(Ready { image: self.image, argv, envp })
     }

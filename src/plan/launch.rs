@@ -124,8 +124,10 @@ fn finds_itself(program: &Program) -> bool {
 
 /// Whether this loader knows `--argv0` (glibc 2.33, musl 1.2.2): without it the program would see the wrong name.
 fn takes_argv0(loader: &Path) -> bool {
+    const MOST: u64 = 16 << 20;
     let needle = b"argv0";
-    std::fs::read(loader).is_ok_and(|bytes| bytes.windows(needle.len()).any(|window| window == needle))
+    let small = std::fs::metadata(loader).is_ok_and(|found| found.is_file() && (1..=MOST).contains(&found.len()));
+    small && std::fs::read(loader).is_ok_and(|bytes| bytes.windows(needle.len()).any(|window| window == needle))
 }
 
 /// The two sysctls that would undo the shield.
@@ -134,6 +136,12 @@ fn shield_holds(host: &Host) -> Result<(), Refusal> {
         return Err(Refusal::host(
             "fs.suid_dumpable is 1 on this host: an unreadable program would be dumpable after all",
             "sysctl fs.suid_dumpable=0 on the host, or accept it: workload.shield = \"off\"",
+        ));
+    }
+    if host.kernel.suid_dumpable.is_none() {
+        return Err(Refusal::host(
+            "/proc/sys/fs/suid_dumpable cannot be read, so nothing says whether an unreadable program is undumpable here",
+            "mount /proc in full, or accept a dumpable program: workload.shield = \"off\"",
         ));
     }
     if host.kernel.memfd_noexec == Some(2) {

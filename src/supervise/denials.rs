@@ -33,6 +33,11 @@ impl Denials {
         self.listener.as_fd()
     }
 
+    /// Whether the launcher's exec was asked for and let go on.
+    pub fn start_was_answered(&self) -> bool {
+        self.starting.is_none()
+    }
+
     /// Answers one call. False when the last process of the cage is gone and nothing more can come.
     pub fn answer_one(&mut self, console: &Console) -> Result<bool, Refusal> {
         let broken = |errno| Refusal::internal(format!("the seccomp listener: {errno}"));

@@ -23,6 +23,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::refusal::Refusal;
 
+/// `mode = "replace"`: signals that arrived before there was a program wait, blocked, for the one that we become.
+pub fn raise_again(held: &[crate::sys::signals::Arrived]) -> Result<(), Refusal> {
+    let own = nix::unistd::Pid::this();
+    held.iter().try_for_each(|arrived| {
+        forward::forward(own, *arrived).map_err(|errno| Refusal::internal(format!("keeping a signal: {errno}")))
+    })
+}
+
 /// Waits until one of these is readable or hung up, or the time comes. Returns which; none when it was time.
 fn wait(descriptors: &[BorrowedFd<'_>], until: Option<Instant>) -> Result<Vec<bool>, Refusal> {
     let mut fds: Vec<PollFd<'_>> = descriptors.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();

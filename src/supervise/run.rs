@@ -41,6 +41,7 @@ struct Supervisor<'a> {
     denials: Option<Denials>,
     ended: Option<Ended>,
     stopped: bool,
+    held: Vec<Arrived>,
     killed: bool,
     /// Whether those that the workload left behind were told to end.
     asked_the_rest: bool,
@@ -74,6 +75,7 @@ pub fn supervise(
         denials: prepared.denials,
         ended: None,
         stopped: false,
+        held: prepared.held,
         killed: false,
         asked_the_rest: false,
         children: true,
@@ -94,7 +96,8 @@ pub fn supervise(
         supervisor.kill_and_wait();
         return Err(refusal.into());
     }
-    let lived = prepared.held.into_iter().try_for_each(|arrived| supervisor.signal(arrived));
+    let held = std::mem::take(&mut supervisor.held);
+    let lived = held.into_iter().try_for_each(|arrived| supervisor.signal(arrived));
     if let Err(refusal) = lived.and_then(|()| supervisor.live()) {
         supervisor.kill_and_wait();
         return Err(refusal.into());
@@ -174,6 +177,14 @@ impl Supervisor<'_> {
         if length > 0 {
             return Err(exec_refusal(self.plan, Errno::from_raw(i32::from_le_bytes(bytes))));
         }
+        if self.denials.as_ref().is_some_and(|denials| !denials.start_was_answered()) {
+            // The pipe closes at an exec, and at a death: nothing was executed yet.
+            return Err(Refusal::new(
+                crate::refusal::Exit::RoleBroke,
+                "the launcher ended before it executed the program",
+                "look for an out-of-memory kill or a memory limit on this host; if there is none, report it",
+            ));
+        }
         if self.state == State::Executing {
             self.state = State::Running;
         }
@@ -190,6 +201,11 @@ impl Supervisor<'_> {
 
     fn signal(&mut self, arrived: Arrived) -> Result<(), Refusal> {
         if !forward::is_forwarded(&arrived) {
+            return Ok(());
+        }
+        if self.state == State::Executing {
+            // The launcher would die of it before the program could hear it.
+            self.held.push(arrived);
             return Ok(());
         }
         if self.ended.is_none() {
@@ -277,9 +293,9 @@ impl Supervisor<'_> {
         }
         self.asked_the_rest = true;
         for pid in descendants::living() {
-            forward::forward(pid, Arrived::of(libc::SIGTERM))
-                .and_then(|()| forward::forward(pid, Arrived::of(libc::SIGCONT)))
-                .map_err(|errno| Refusal::internal(format!("ending process {pid}: {errno}")))?;
+            // EPERM: a child that somebody with other rights left to us. It is not ours to end.
+            ignore(forward::forward(pid, Arrived::of(libc::SIGTERM)));
+            ignore(forward::forward(pid, Arrived::of(libc::SIGCONT)));
         }
         Ok(())
     }
@@ -293,8 +309,12 @@ impl Supervisor<'_> {
                 .say("killed", &format!("{whom} did not end within {:?} and is killed", self.plan.stop_timeout));
             self.killed = true;
         }
-        for pid in left {
-            roles::kill(pid).map_err(|errno| Refusal::internal(format!("killing process {pid}: {errno}")))?;
+        let killed = left.iter().filter(|pid| roles::kill(**pid).is_ok()).count();
+        if killed == 0 && !left.is_empty() {
+            // None of them is ours to end, so none is ours to wait for.
+            self.console.say("left", &format!("left running, by other users: {}", left.len()));
+            self.children = false;
+            return Ok(());
         }
         // Not at once again: a process in an uninterruptible sleep takes its time.
         self.state = State::Ending { kill_at: Instant::now() + std::time::Duration::from_millis(100) };
@@ -308,8 +328,9 @@ impl Supervisor<'_> {
         }
         // What a kill orphans becomes our child: until there is none. A failing wait means the same.
         loop {
-            descendants::living().into_iter().for_each(|pid| ignore(roles::kill(pid)));
-            if nix::sys::wait::waitpid(None, None).is_err() {
+            let left = descendants::living();
+            let foreign = !left.is_empty() && left.into_iter().all(|pid| roles::kill(pid).is_err());
+            if foreign || nix::sys::wait::waitpid(None, None).is_err() {
                 return;
             }
         }

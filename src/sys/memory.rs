@@ -53,8 +53,12 @@ pub fn seals_of(file: &OwnedFd) -> Result<libc::c_int, Errno> {
 
 /// Gives free heap pages back to the kernel (malloc_trim(3)): what the start needed, the idle loop does not.
 pub fn trim_heap() {
+    // Other C libraries have no such call, and give memory back by themselves or not at all.
+    #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim only releases memory that the allocator holds as free; Rust's System allocator is this malloc.
-    unsafe { libc::malloc_trim(0) };
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 unsafe extern "C" {

@@ -127,6 +127,12 @@ fn conditional_calls_follow_their_arguments_and_high_bits_do_not_help() {
     assert_eq!(first(libc::SYS_clone, 0x3d0f00), RET_ALLOW, "a thread of glibc");
     assert_eq!(first(libc::SYS_prlimit64, 0), RET_ALLOW);
     assert_eq!(first(libc::SYS_prlimit64, 1), RET_USER_NOTIF);
+    let prlimit = |resource, new| ask(&off, libc::SYS_prlimit64, [0, resource, new, 0, 0, 0]);
+    assert_eq!((prlimit(4, 0), prlimit(7, 1)), (RET_ALLOW, RET_ALLOW));
+    assert_eq!((prlimit(4, 1), prlimit(4, 1 << 32)), (RET_USER_NOTIF, RET_USER_NOTIF), "core stays at 1");
+    assert_eq!(first(libc::SYS_sched_setaffinity, 0), RET_ALLOW);
+    assert_eq!(first(libc::SYS_sched_setaffinity, 1), RET_USER_NOTIF, "another process");
+    assert_eq!(second(libc::SYS_setpriority, 1), RET_USER_NOTIF, "another process");
     for option in [libc::PR_SET_DUMPABLE, libc::PR_SET_PTRACER, libc::PR_SET_SECCOMP] {
         assert_eq!(first(libc::SYS_prctl, option as u64), RET_USER_NOTIF);
     }
@@ -167,7 +173,7 @@ fn hot_calls_carry_no_condition() {
 
 #[test]
 fn the_roles_filters_allow_their_own_and_nothing_that_starts_or_opens_the_world() {
-    let (quiet, network, init) = (fetcher(false).unwrap(), fetcher(true).unwrap(), init().unwrap());
+    let (quiet, network, init) = (fetcher(false, false).unwrap(), fetcher(true, false).unwrap(), init().unwrap());
     for filter in [&quiet, &network, &init] {
         for call in
             [libc::SYS_execve, libc::SYS_execveat, libc::SYS_fork, libc::SYS_clone, libc::SYS_ptrace, libc::SYS_bpf]
@@ -178,5 +184,9 @@ fn the_roles_filters_allow_their_own_and_nothing_that_starts_or_opens_the_world(
     }
     assert_eq!(ask(&quiet, libc::SYS_socket, [2, 1, 0, 0, 0, 0]), ENOSYS);
     assert_eq!(ask(&network, libc::SYS_socket, [2, 1, 0, 0, 0, 0]), RET_ALLOW);
+    assert_eq!(ask(&network, libc::SYS_socket, [2, 2, 0, 0, 0, 0]), ENOSYS, "no name, no UDP");
+    assert_eq!(ask(&fetcher(true, true).unwrap(), libc::SYS_socket, [2, 2, 0, 0, 0, 0]), RET_ALLOW);
+    assert_eq!(ask(&network, libc::SYS_sendto, [0, 0, 0, 0x2000_0000, 0, 0]), ENOSYS, "FASTOPEN");
+    assert_eq!(ask(&network, libc::SYS_setsockopt, [0, 6, 30, 0, 0, 0]), ENOSYS, "FASTOPEN_CONNECT");
     assert_eq!(ask(&init, libc::SYS_socket, [2, 1, 0, 0, 0, 0]), ENOSYS);
 }

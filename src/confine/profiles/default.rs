@@ -280,8 +280,8 @@ const TIOCSETD: u32 = 0x5423;
 /// tcflow(3) with TCOOFF would hold up what init prints.
 const TCXONC: u32 = 0x540a;
 const TIOCEXCL: u32 = 0x540c;
-const PRIO_PROCESS: u32 = libc::PRIO_PROCESS as u32;
-const RLIMIT_CORE: u32 = libc::RLIMIT_CORE as u32;
+const PRIO_PROCESS: u32 = libc::PRIO_PROCESS;
+const RLIMIT_CORE: u32 = libc::RLIMIT_CORE;
 const MFD_NOEXEC_SEAL: u32 = 8;
 
 /// Allowed where `confine.bind` names a port: listen(2) on an unbound socket opens one that Landlock never sees.

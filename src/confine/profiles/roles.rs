@@ -9,7 +9,7 @@ pub const FETCHER: &[Group] = &[
         why: "read the files it was given, write the bundle, report",
         calls: calls![
             SYS_read SYS_readv SYS_pread64 SYS_write SYS_writev SYS_lseek SYS_close SYS_fstat SYS_statx SYS_newfstatat
-            SYS_fcntl SYS_sendmsg SYS_recvmsg SYS_sendto SYS_recvfrom
+            SYS_fcntl SYS_recvmsg SYS_recvfrom
         ],
     },
     Group {
@@ -30,7 +30,7 @@ pub const FETCHER_NETWORK: &[Group] = &[
         who: "fetcher",
         why: "tokio's loop and one connection",
         calls: calls![
-            SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_ppoll SYS_eventfd2 SYS_connect SYS_setsockopt
+            SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_ppoll SYS_eventfd2 SYS_connect
             SYS_getsockopt SYS_getsockname SYS_getpeername SYS_shutdown SYS_uname SYS_timerfd_create
             SYS_timerfd_settime SYS_pipe2
         ],
@@ -38,7 +38,7 @@ pub const FETCHER_NETWORK: &[Group] = &[
     Group {
         who: "fetcher",
         why: "resolve the store's name: Landlock grants resolv.conf and its like",
-        calls: calls![SYS_openat SYS_bind SYS_ioctl SYS_sendmmsg SYS_recvmmsg SYS_getuid],
+        calls: calls![SYS_openat SYS_bind SYS_ioctl SYS_recvmmsg SYS_getuid],
     },
     #[cfg(target_arch = "x86_64")]
     Group { who: "fetcher", why: "older forms", calls: calls![SYS_epoll_wait SYS_poll SYS_open SYS_stat] },
@@ -55,12 +55,21 @@ const INET6: u32 = libc::AF_INET6 as u32;
 pub const FETCHER_SOCKETS: Conditional = Conditional {
     call: ("SYS_socket", libc::SYS_socket),
     who: "fetcher",
-    why: "TCP to the store, UDP to the resolver",
+    why: "TCP to the store",
     sets: &[
         &[on(0, Test::Is(INET)), on(1, Test::Masked(0xf, STREAM)), on(2, Test::Is(0))],
         &[on(0, Test::Is(INET)), on(1, Test::Masked(0xf, STREAM)), on(2, Test::Is(TCP))],
         &[on(0, Test::Is(INET6)), on(1, Test::Masked(0xf, STREAM)), on(2, Test::Is(0))],
         &[on(0, Test::Is(INET6)), on(1, Test::Masked(0xf, STREAM)), on(2, Test::Is(TCP))],
+    ],
+};
+
+/// And where its store has a name: UDP to the resolver.
+pub const FETCHER_RESOLVER: Conditional = Conditional {
+    call: ("SYS_socket", libc::SYS_socket),
+    who: "fetcher",
+    why: "resolve the store's name",
+    sets: &[
         &[on(0, Test::Is(INET)), on(1, Test::Masked(0xf, DGRAM)), on(2, Test::Is(0))],
         &[on(0, Test::Is(INET)), on(1, Test::Masked(0xf, DGRAM)), on(2, Test::Is(UDP))],
         &[on(0, Test::Is(INET6)), on(1, Test::Masked(0xf, DGRAM)), on(2, Test::Is(0))],
