@@ -93,6 +93,20 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// An error of the system as a person reads it: without its number, which Rust adds, and its name, which nix does.
+pub fn cause(error: impl fmt::Display) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error ").next().unwrap_or_default();
+    match text.split_once(": ") {
+        Some((name, words))
+            if name.starts_with('E') && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) =>
+        {
+            words.to_owned()
+        }
+        _ => text.to_owned(),
+    }
+}
+
 /// Makes a text safe for a terminal and a log: control characters become `\u{..}`, so that one message is one line.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -114,6 +128,15 @@ mod tests {
     fn a_refusal_is_two_lines_whatever_it_says() {
         let refusal = Refusal::config("a\nb\u{1b}[31m", "c\rd");
         assert_eq!(refusal.to_string(), "portcullis: refused: a\\u{a}b\\u{1b}[31m\nportcullis: hint: c\\u{d}d");
+    }
+
+    #[test]
+    fn a_cause_is_words_alone() {
+        let io = std::io::Error::from_raw_os_error(1);
+        for error in [&io as &dyn fmt::Display, &nix::errno::Errno::EPERM, &"Operation not permitted"] {
+            assert_eq!(cause(error), "Operation not permitted");
+        }
+        assert_eq!(cause("it failed: EPERM"), "it failed: EPERM");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! # what holds
-//! --- as root            (or `plain`: uid 65532)
+//! --- as root            (or `plain`: uid 65532; or `both`: once as each, with the same words)
 //! --- outer CALL=ERRNO   (another sandbox around it that answers so; `listener` holds the only listener)
 //! --- setup              (sh -eu, in the case's own directory, before the owner is changed)
 //! --- config             (becomes portcullis.toml)
@@ -13,8 +13,8 @@
 //! --- says               (standard error, with the case's directory as [DIR])
 //! ```
 //!
-//! After each case: nothing on standard output, nothing left running, no new file, and the program did not run. With
-//! `PORTCULLIS_BLESS=1` exit and says are rewritten: read the difference before you commit it.
+//! After each case: nothing on standard output, nothing left running, no new file, the program did not run, and it was over
+//! well before the deadline. What was said has two lines, no full stop and no name of an errno. With `PORTCULLIS_BLESS=1` exit and says are rewritten: read the difference before you commit it.
 
 #[path = "refusals/case.rs"]
 mod case;
@@ -92,4 +92,18 @@ fn what_is_optional_and_missing_stands_in_the_line_of_the_start() {
     let (out, err, code) = support::start::texts(&command.output().expect("portcullis"));
     assert_eq!((out.as_str(), code), ("RAN\n", Some(0)), "{err}");
     assert!(err.contains("MISSING, as confine.optional allows: denials are not explained"), "{err}");
+}
+
+#[test]
+fn a_script_as_the_command_can_be_read_in_its_cage() {
+    use std::os::unix::fs::PermissionsExt;
+    if !support::start::is_root() {
+        return support::skip("the case changes users: it needs root");
+    }
+    let place = support::start::Place::new();
+    let script = place.path("script");
+    std::fs::write(&script, "#!/bin/sh\necho RAN\n").expect("a script");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let (out, err, code) = support::start::texts(&place.run(&["run", "--user", "65532:65532", "--", "./script"]));
+    assert_eq!((out.as_str(), code), ("RAN\n", Some(0)), "{err}");
 }

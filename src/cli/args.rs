@@ -284,7 +284,7 @@ fn dns(word: &str) -> Result<Dns, BadValue> {
 fn split(text: &str) -> Result<(&str, &str), BadValue> {
     text.split_once('=').ok_or_else(|| BadValue {
         what: "there is no `=` in it".to_owned(), // Not echoed: it may be the secret itself.
-        hint: "write a name, `=` and a value".to_owned(),
+        hint: "write a name, `=` and what belongs to it, as `portcullis run --help` shows".to_owned(),
     })
 }
 

@@ -17,7 +17,7 @@ use super::errors::Origin;
 use super::fault::Fault;
 use super::flags::Flags;
 use super::{Config, checks, tree};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 
 /// Where a config is looked for when nothing names one.
 pub const DEFAULT_FILE: &str = "/etc/portcullis/portcullis.toml";
@@ -227,7 +227,12 @@ fn unreadable(path: &Path, error: &io::Error) -> Refusal {
         io::ErrorKind::PermissionDenied => {
             ("permission denied", "let the user that starts portcullis read it and enter its directory")
         }
-        _ => return Refusal::config(format!("cannot read the config {}: {error}", path.display()), "check the path"),
+        _ => {
+            return Refusal::config(
+                format!("cannot read the config {}: {}", path.display(), cause(error)),
+                "check the path",
+            );
+        }
     };
     Refusal::config(format!("cannot read the config {}: {why}", path.display()), hint)
 }

@@ -20,7 +20,7 @@ use nix::unistd::{Pid, getppid};
 
 use super::{failed, not_held};
 use crate::plan::{Grant, GrantKind, LandlockPlan};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 use crate::sys;
 
 /// Enters the domain and verifies it. There is no way back for this process and its descendants.
@@ -73,7 +73,7 @@ fn create(plan: &LandlockPlan) -> Result<RulesetCreated, landlock::RulesetError>
 fn add(ruleset: RulesetCreated, grant: &Grant, abi: ABI) -> Result<RulesetCreated, Refusal> {
     let path = grant.path.display();
     readable(grant)?;
-    let file = PathFd::new(&grant.path).map_err(|error| unreachable(grant, &error.to_string()))?;
+    let file = PathFd::new(&grant.path).map_err(|error| unreachable(grant, &cause(error)))?;
     let mut access = rights(grant.kind, abi);
     if !grant.directory {
         access &= AccessFs::from_file(abi);
@@ -128,7 +128,10 @@ struct Tripwire {
 impl Tripwire {
     fn lay(plan: &LandlockPlan) -> Result<Self, Refusal> {
         if let Err(errno) = list_root() {
-            return Err(failed("the check of Landlock by listing /", format!("it failed already before: {errno}")));
+            return Err(failed(
+                "the check of Landlock by listing /",
+                format!("it failed already before: {errno}", errno = cause(errno)),
+            ));
         }
         let port = plan.connect.as_ref().and_then(|granted| (1..1024).find(|port| !granted.contains(port)));
         let outside = plan.scopes.then(listen_outside).transpose();

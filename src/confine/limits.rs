@@ -3,7 +3,7 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::model::Limit;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 
 pub const CORE: u64 = 1;
 
@@ -38,11 +38,27 @@ fn resource(limit: Limit) -> (Resource, &'static str) {
     }
 }
 
+/// The core limit is no matter of the config: 1, which keeps dumps from a program in core_pattern too (core(5)), where 0
+/// does not.
+fn hint(resource: Resource, value: u64) -> &'static str {
+    match resource {
+        _ if !getrlimit(resource).is_ok_and(|(_, hard)| hard < value) => {
+            "an outer sandbox may forbid setrlimit and prlimit64; allow them there"
+        }
+        Resource::RLIMIT_CORE => {
+            "a hard core limit of 0 cannot be raised without CAP_SYS_RESOURCE: set it to 1 outside (docker run --ulimit core=1, LimitCORE=1)"
+        }
+        _ => {
+            "a limit above the hard limit needs CAP_SYS_RESOURCE: raise it outside (docker run --ulimit), or lower it in workload.limits"
+        }
+    }
+}
+
 fn set(resource: Resource, name: &str, value: u64) -> Result<(), Refusal> {
     setrlimit(resource, value, value).map_err(|errno| {
         Refusal::host(
-            format!("the limit {name} could not be set to {value}: {errno}"),
-            "a limit above the hard limit needs CAP_SYS_RESOURCE: raise it outside (docker run --ulimit), or lower it in workload.limits",
+            format!("the limit {name} could not be set to {value}: {errno}", errno = cause(errno)),
+            hint(resource, value),
         )
     })?;
     match getrlimit(resource) {

@@ -15,12 +15,12 @@ pub mod limits;
 pub mod profiles;
 pub mod verify;
 
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 
 /// A protection that was decided on and that the kernel then refused.
 fn failed(what: &str, error: impl std::fmt::Display) -> Refusal {
     Refusal::host(
-        format!("{what} failed: {error}"),
+        format!("{what} failed: {error}", error = cause(error)),
         "an outer sandbox may forbid it; `portcullis check` shows what this host can give",
     )
 }

@@ -40,9 +40,9 @@ fn placeholder(out: &mut Vec<u8>, inner: &str, bundle: &Bundle) -> Result<(), St
         None => (&inner["secret:".len()..], None),
         Some((name, form)) => (name, Some(form)),
     };
-    let value = bundle
-        .get(name)
-        .ok_or_else(|| format!("the template names the secret `{shown}`, which is not delivered to it"))?;
+    let value = bundle.get(name).ok_or_else(|| {
+        format!("the template names the secret `{}`, which is not delivered to it", shown.trim_start_matches("secret:"))
+    })?;
     match form {
         Some("json") => {
             json_escape(out, value.expose());

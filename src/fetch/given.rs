@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use zeroize::Zeroizing;
 
-use crate::refusal::{Exit, Refusal};
+use crate::refusal::{Exit, Refusal, cause};
 use crate::secret::SecretText;
 use crate::wire::slice::Place;
 use crate::wire::{Channel, Frame, Tag};
@@ -36,14 +36,21 @@ impl Given {
 
     /// Reads a whole file, bounded (limit + 1, then compare).
     pub fn bytes(&mut self, place: Place, what: &str) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-        let file = File::from(self.take(place)?);
-        let size = file.metadata().map(|m| m.len()).unwrap_or(0).min(MOST);
-        let mut bytes = Zeroizing::new(Vec::with_capacity(size as usize + 1));
-        let cannot = |error| Refusal::config(format!("{what} cannot be read: {error}"), "check the file");
-        file.take(MOST + 1).read_to_end(&mut bytes).map_err(cannot)?;
+        let bytes = self.start(place, what)?;
         if bytes.len() as u64 > MOST {
             return Err(Refusal::config(format!("{what} is larger than {} MiB", MOST >> 20), "name the right file"));
         }
+        Ok(bytes)
+    }
+
+    /// Reads a file up to the bound and one byte more: the caller compares.
+    pub fn start(&mut self, place: Place, what: &str) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        let file = File::from(self.take(place)?);
+        let size = file.metadata().map(|m| m.len()).unwrap_or(0).min(MOST);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size as usize + 1));
+        let cannot =
+            |error| Refusal::config(format!("{what} cannot be read: {error}", error = cause(error)), "check the file");
+        file.take(MOST + 1).read_to_end(&mut bytes).map_err(cannot)?;
         Ok(bytes)
     }
 

@@ -8,7 +8,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use super::given::Given;
 use crate::deliver::{self, Bundle, environment};
-use crate::refusal::{Exit, Refusal};
+use crate::refusal::{Exit, Refusal, cause};
 use crate::sys::memory;
 use crate::wire::slice::{OutputFile, Outputs, Place};
 
@@ -73,7 +73,7 @@ fn into_pipe(bytes: &[u8], place: Place, given: &mut Given) -> Result<u64, Refus
 /// pipe(7): beyond pipe-user-pages-soft a user's new pipes hold two pages.
 fn small(error: impl std::fmt::Display) -> Refusal {
     Refusal::host(
-        format!("the kernel gives no pipe large enough for the bundle: {error}"),
+        format!("the kernel gives no pipe large enough for the bundle: {error}", error = cause(error)),
         "raise fs.pipe-max-size or fs.pipe-user-pages-soft on the host, or hand over less",
     )
 }

@@ -16,7 +16,7 @@ use crate::confine::{capabilities, dumps, filter, ids, landlock, limits};
 use crate::console;
 use crate::deliver::Bundle;
 use crate::plan::{Grant, GrantKind, LandlockPlan};
-use crate::refusal::{Exit, Refusal};
+use crate::refusal::{Exit, Refusal, cause};
 use crate::secret::{Fetched, SecretText};
 use crate::sys::{descriptors, process, seccomp};
 use crate::wire::slice::{FetcherCage, Slice, VaultLogin, VaultStore, Wanted};
@@ -86,11 +86,17 @@ fn report_each(reporter: &Reporter, fetched: &[Fetched]) -> Result<(), Refusal> 
 /// Confines this process before it reads one byte of a store or an identity.
 fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     nix::sys::prctl::set_no_new_privs().map_err(|errno| {
-        Refusal::host(format!("setting no_new_privs failed: {errno}"), "an outer sandbox forbids it")
+        Refusal::host(
+            format!("setting no_new_privs failed: {errno}", errno = cause(errno)),
+            "an outer sandbox forbids it",
+        )
     })?;
     limits::address_space(cage.address_space)?;
     let found = nix::unistd::getgroups().map_err(|errno| {
-        Refusal::host(format!("the fetcher cannot read its groups: {errno}"), "an outer sandbox forbids it")
+        Refusal::host(
+            format!("the fetcher cannot read its groups: {errno}", errno = cause(errno)),
+            "an outer sandbox forbids it",
+        )
     })?;
     let mut groups: Vec<u32> = found.iter().map(|gid| gid.as_raw()).collect();
     if let Some((uid, gid)) = cage.ids {
@@ -116,7 +122,10 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     landlock::enforce(&domain(cage))?;
     let filter = filter::fetcher(cage.connect.is_some(), cage.resolve)?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
-        Refusal::host(format!("the fetcher's filter failed: {errno}"), "an outer sandbox forbids seccomp")
+        Refusal::host(
+            format!("the fetcher's filter failed: {errno}", errno = cause(errno)),
+            "an outer sandbox forbids seccomp",
+        )
     })?;
     groups.sort_unstable();
     groups.dedup();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 
 /// A path that exists, without symbolic links.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub fn find(path: &Path, key: &str) -> Result<Found, Refusal> {
             format!("create it or correct the path; the nearest part that exists is `{}`", nearest(path).display()),
         )),
         Err(error) => Err(Refusal::config(
-            format!("{key}: `{}` cannot be looked at: {error}", path.display()),
+            format!("{key}: `{}` cannot be looked at: {}", path.display(), cause(error)),
             "make it reachable for the user that portcullis is started as, or leave it out",
         )),
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use caps::{CapSet, Capability};
 use nix::unistd::{getegid, geteuid, getgroups, getpid};
 
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Process {
@@ -40,12 +40,16 @@ pub fn survey() -> Result<Process, Refusal> {
 }
 
 fn read(set: CapSet) -> Result<caps::CapsHashSet, Refusal> {
-    caps::read(None, set).map_err(unreadable)
+    caps::read(None, set).map_err(|error| {
+        // Without the crate's own words before the kernel's.
+        let text = error.to_string();
+        unreadable(text.rsplit_once("failure: ").map_or(text.as_str(), |(_, cause)| cause))
+    })
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Refusal {
     Refusal::host(
-        format!("this process cannot read its own capabilities or groups: {error}"),
+        format!("this process cannot read its own capabilities or groups: {error}", error = cause(error)),
         "an outer sandbox forbids capget or getgroups; allow them there",
     )
 }

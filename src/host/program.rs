@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::refusal::{Exit, Refusal};
+use crate::refusal::{Exit, Refusal, cause};
 
 /// The program that will run, and how it was reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,12 +40,13 @@ pub fn find(command: &OsStr, path: &OsStr, workdir: &Path) -> Result<Program, Re
     for _ in 0..=DEEPEST {
         match Head::read(&file)?.kind(&file)? {
             Kind::Elf(loader) => {
-                program.path = file.canonicalize().map_err(|error| cannot(&file, &error.to_string()))?;
+                program.path = file.canonicalize().map_err(|error| cannot(&file, &cause(error)))?;
                 program.loader = loader;
                 return Ok(program);
             }
             Kind::Script { interpreter, argument } => {
                 let (interpreter, argument) = through_env(interpreter, argument, path)?;
+                must_exist(&interpreter, &file)?;
                 let inner = std::mem::take(&mut program.before_args);
                 program.before_args =
                     argument.into_iter().chain([file.clone().into_os_string()]).chain(inner).collect();
@@ -97,6 +98,18 @@ fn not_found(command: &OsStr, path: Option<&OsStr>) -> Refusal {
     Refusal::new(Exit::NotFound, format!("the command `{}` was not found", command.to_string_lossy()), hint)
 }
 
+/// sh(1) says "not found" of the script that is there: here the interpreter is named.
+fn must_exist(interpreter: &Path, script: &Path) -> Result<(), Refusal> {
+    if interpreter.exists() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Exit::NotFound,
+        format!("`{}` names the interpreter `{}`, which does not exist here", script.display(), interpreter.display()),
+        "install it, or correct the script's first line",
+    ))
+}
+
 fn cannot(file: &Path, why: &str) -> Refusal {
     Refusal::new(
         Exit::NotExecutable,
@@ -118,7 +131,7 @@ struct Head {
 
 impl Head {
     fn read(path: &Path) -> Result<Head, Refusal> {
-        let metadata = std::fs::metadata(path).map_err(|error| cannot(path, &error.to_string()))?;
+        let metadata = std::fs::metadata(path).map_err(|error| cannot(path, &cause(error)))?;
         if !metadata.is_file() {
             return Err(cannot(path, "it is not a regular file"));
         }
@@ -128,9 +141,10 @@ impl Head {
         if metadata.mode() & 0o111 == 0 {
             return Err(cannot(path, "it has no execute permission; try chmod +x"));
         }
-        let file = std::fs::File::open(path).map_err(|error| cannot(path, &format!("it cannot be read: {error}")))?;
+        let file =
+            std::fs::File::open(path).map_err(|error| cannot(path, &format!("it cannot be read: {}", cause(error))))?;
         let mut bytes = vec![0; 4096];
-        let length = file.read_at(&mut bytes, 0).map_err(|error| cannot(path, &error.to_string()))?;
+        let length = file.read_at(&mut bytes, 0).map_err(|error| cannot(path, &cause(error)))?;
         bytes.truncate(length);
         Ok(Head { file, bytes })
     }

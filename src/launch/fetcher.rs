@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 
 use super::c_string;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 use crate::sys::{descriptors, exec, process};
 use crate::wire::{ROLE_FETCHER, ROLE_SLICE, ROLE_SOCKET};
 
@@ -25,7 +25,10 @@ impl Command {
     pub fn new(image: OwnedFd) -> Result<Command, Refusal> {
         let level = std::env::var(LOG).ok().map(|level| c_string(format!("{LOG}={level}"), LOG)).transpose()?;
         let null = std::fs::File::options().read(true).write(true).open("/dev/null").map_err(|error| {
-            Refusal::host(format!("/dev/null cannot be opened: {error}"), "provide it in this container")
+            Refusal::host(
+                format!("/dev/null cannot be opened: {error}", error = cause(error)),
+                "provide it in this container",
+            )
         })?;
         Ok(Command {
             image,

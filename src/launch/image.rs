@@ -17,7 +17,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::AccessFlags;
 
 use crate::plan::{Image, Launch};
-use crate::refusal::{Exit, Refusal};
+use crate::refusal::{Exit, Refusal, cause};
 use crate::sys::memory::{self, Purpose};
 
 /// The descriptor to execute (O_PATH, close-on-exec). Runs while the launcher still has the rights it was started with.
@@ -46,10 +46,10 @@ fn copy(from: &Path, name: &Path) -> Result<OwnedFd, Refusal> {
     let label = name.file_name().map(OsStrExt::as_bytes).unwrap_or(b"program");
     let label = CString::new(&label[..label.len().min(200)]).map_err(|_| unusable(name, "its name has a NUL byte"))?;
     let memory = memory::sealable(&label, Purpose::Program).map_err(|errno| no_copy(from, errno.desc()))?;
-    let mut source = File::open(from).map_err(|error| unusable(from, &error.to_string()))?;
+    let mut source = File::open(from).map_err(|error| unusable(from, &cause(error)))?;
     let mut target = File::from(memory);
-    std::io::copy(&mut source, &mut target).map_err(|error| no_copy(from, &error.to_string()))?;
-    target.set_permissions(Permissions::from_mode(0o111)).map_err(|error| no_copy(from, &error.to_string()))?;
+    std::io::copy(&mut source, &mut target).map_err(|error| no_copy(from, &cause(error)))?;
+    target.set_permissions(Permissions::from_mode(0o111)).map_err(|error| no_copy(from, &cause(error)))?;
     seal(OwnedFd::from(target), from)
 }
 
@@ -62,8 +62,12 @@ fn seal(memory: OwnedFd, from: &Path) -> Result<OwnedFd, Refusal> {
     }
     .map_err(|errno| no_copy(from, errno.desc()))?;
     let reopened = format!("/proc/self/fd/{}", memory.as_raw_fd());
-    open(reopened.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(|errno| no_copy(from, errno.desc()))
+    open(reopened.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| match errno {
+        Errno::ENOENT => {
+            Refusal::host("/proc shows no descriptors of this process", "mount /proc: portcullis verifies itself there")
+        }
+        errno => no_copy(from, errno.desc()),
+    })
 }
 
 fn unusable(path: &Path, why: &str) -> Refusal {
@@ -77,6 +81,13 @@ fn unusable(path: &Path, why: &str) -> Refusal {
 fn no_copy(path: &Path, why: &str) -> Refusal {
     Refusal::host(
         format!("no unreadable copy of `{}` could be made in memory: {why}", path.display()),
-        "an outer sandbox may forbid memfd_create; allow it, or accept a dumpable program: workload.shield = \"off\"",
+        match why {
+            "File too large" => {
+                "raise the limit on file sizes outside (ulimit -f, docker run --ulimit fsize, LimitFSIZE)"
+            }
+            _ => {
+                "an outer sandbox may forbid memfd_create; allow it, or accept a dumpable program: workload.shield = \"off\""
+            }
+        },
     )
 }

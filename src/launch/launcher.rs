@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
@@ -24,7 +25,7 @@ use crate::confine::verify::{Expected, Status};
 use crate::confine::{capabilities, dumps, filter, ids, landlock, limits};
 use crate::deliver::{self, environment};
 use crate::plan::{Cage, Image, Launch, Plan, SyscallPlan};
-use crate::refusal::{Exit, Refusal};
+use crate::refusal::{Exit, Refusal, cause};
 use crate::sys::{descriptors, exec, process, seccomp, signals};
 use crate::wire::{Frame, Reporter, Tag};
 
@@ -136,7 +137,7 @@ fn enter_the_workdir(launch: &Launch) -> Result<(), Refusal> {
     umask(Mode::from_bits_truncate(launch.umask));
     std::env::set_current_dir(&launch.workdir).map_err(|error| {
         Refusal::config(
-            format!("the workload's user cannot enter `{}`: {error}", launch.workdir.display()),
+            format!("the workload's user cannot enter `{}`: {}", launch.workdir.display(), cause(error)),
             "set workload.workdir to a directory which that user may enter",
         )
     })
@@ -144,11 +145,20 @@ fn enter_the_workdir(launch: &Launch) -> Result<(), Refusal> {
 
 /// The copy that will be executed is everybody's; the program itself may not be.
 fn may_execute(launch: &Launch) -> Result<(), Refusal> {
-    faccessat(AT_FDCWD, &launch.program, AccessFlags::X_OK, AtFlags::AT_EACCESS).map_err(|errno| {
+    allowed(&launch.program, AccessFlags::X_OK, "execute")?;
+    // The kernel asks for the right to execute a script, and its interpreter reads it.
+    launch.scripts.iter().try_for_each(|script| {
+        allowed(script, AccessFlags::X_OK, "execute")?;
+        allowed(script, AccessFlags::R_OK, "read")
+    })
+}
+
+fn allowed(path: &Path, access: AccessFlags, verb: &str) -> Result<(), Refusal> {
+    faccessat(AT_FDCWD, path, access, AtFlags::AT_EACCESS).map_err(|errno| {
         Refusal::new(
             Exit::NotExecutable,
-            format!("the workload's user may not execute `{}`: {}", launch.program.display(), errno.desc()),
-            "give that user execute permission on it, and on the directories above it",
+            format!("the workload's user may not {verb} `{}`: {}", path.display(), errno.desc()),
+            format!("give that user {verb} permission on it, and on the directories above it"),
         )
     })
 }
@@ -336,7 +346,8 @@ pub fn exec_refusal(plan: &Plan, errno: Errno) -> Refusal {
         Errno::E2BIG => "the arguments and environment are too long together",
         _ => "run `portcullis check` to see which file is executed",
     };
-    if errno == Errno::ENOSYS {
+    // EPERM, too: everything that execve(2) lists for it (a tracer, capabilities of the file) is ruled out by now.
+    if matches!(errno, Errno::ENOSYS | Errno::EPERM) {
         return Refusal::host(
             "this kernel or an outer sandbox withholds execveat, by which the program is started",
             "allow execveat in the container's own seccomp profile",

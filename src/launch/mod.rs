@@ -17,16 +17,19 @@ pub mod tty;
 
 use std::ffi::CString;
 
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 
 /// A C string from bytes without NUL.
 fn c_string(bytes: impl Into<Vec<u8>>, what: &str) -> Result<CString, Refusal> {
     CString::new(bytes).map_err(|_| Refusal::config(format!("{what} contains a NUL byte"), "remove it"))
 }
 
+/// What the kernel did not give: withheld by an outer sandbox, or exhausted.
 fn short_of(what: &str, error: impl std::fmt::Display) -> Refusal {
-    Refusal::host(
-        format!("the kernel did not give {what}: {error}"),
-        "raise the limit that is exhausted (ulimit -a, pids cgroup)",
-    )
+    let cause = cause(error);
+    let hint = match cause.as_str() {
+        "Operation not permitted" | "Function not implemented" => "an outer sandbox may forbid it; allow it there",
+        _ => "raise the limit that is exhausted (ulimit -a, pids cgroup)",
+    };
+    Refusal::host(format!("the kernel did not give {what}: {cause}"), hint)
 }

@@ -11,7 +11,7 @@ use nix::sys::stat::{Mode, umask};
 
 use crate::confine::dumps;
 use crate::host::Started;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 use crate::sys::{descriptors, signals};
 
 /// More sockets than this are no contract but an accident.
@@ -60,7 +60,7 @@ fn open_standard_descriptors() -> Result<(), Refusal> {
         }
         let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| {
             Refusal::host(
-                format!("descriptor {fd} is closed and /dev/null cannot be opened: {errno}"),
+                format!("descriptor {fd} is closed and /dev/null cannot be opened: {errno}", errno = cause(errno)),
                 "start portcullis with standard streams, or provide /dev/null",
             )
         })?;
@@ -75,7 +75,10 @@ fn open_standard_descriptors() -> Result<(), Refusal> {
 }
 
 fn odd(what: &str, error: impl std::fmt::Display) -> Refusal {
-    Refusal::host(format!("{what} failed: {error}"), "an outer sandbox may forbid it; allow it there")
+    Refusal::host(
+        format!("{what} failed: {error}", error = cause(error)),
+        "an outer sandbox may forbid it; allow it there",
+    )
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use nix::unistd::{Pid, getpgrp, isatty, setpgid, tcgetpgrp, tcsetpgrp};
 
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 use crate::sys::descriptors;
 
 /// The terminal on a standard descriptor, if there is one.
@@ -37,5 +37,8 @@ pub fn take_back(group: Pid) {
 }
 
 fn cannot(what: &str, errno: nix::errno::Errno) -> Refusal {
-    Refusal::host(format!("{what} failed: {errno}"), "an outer sandbox may forbid it; allow it there")
+    Refusal::host(
+        format!("{what} failed: {errno}", errno = cause(errno)),
+        "an outer sandbox may forbid it; allow it there",
+    )
 }

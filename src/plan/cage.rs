@@ -7,7 +7,7 @@ use crate::config::model::{Dns, Mode, Optional, Require};
 use crate::config::values::AbsPath;
 use crate::host::aliases;
 use crate::host::paths::{self, Found};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 
 /// Landlock ABI 3 (Linux 6.2): below it a file outside the grants could still be truncated.
 const OLDEST_ABI: u32 = 3;
@@ -99,7 +99,7 @@ pub fn decide(
     let abi = landlock_abi(host)?;
     if let Err(errno) = host.kernel.seccomp {
         return Err(Refusal::host(
-            format!("this kernel or an outer sandbox withholds seccomp filters ({errno})"),
+            format!("this kernel or an outer sandbox withholds seccomp filters ({errno})", errno = cause(errno)),
             "allow the seccomp system call in the container's own profile, or use Linux 5.0 or newer",
         ));
     }
@@ -154,9 +154,10 @@ fn landlock_abi(host: &Host) -> Result<u32, Refusal> {
             format!("Landlock here is ABI {abi}, too old to protect files (ABI {OLDEST_ABI} is needed)"),
             hint,
         )),
-        Err(errno) => {
-            Err(Refusal::host(format!("Landlock is not available: the kernel or an outer sandbox says {errno}"), hint))
-        }
+        Err(errno) => Err(Refusal::host(
+            format!("Landlock is not available: the kernel or an outer sandbox says {errno}", errno = cause(errno)),
+            hint,
+        )),
     }
 }
 
@@ -292,6 +293,12 @@ fn own_program(launch: &Launch, grants: &mut Vec<Grant>) -> Result<(), Refusal> 
             from: "the command",
         });
     }
+    for script in &launch.scripts {
+        if !covered(grants, script, &[GrantKind::Execute]) {
+            let path = script.clone();
+            grants.push(Grant { path, directory: false, kind: GrantKind::Execute, from: "the command" });
+        }
+    }
     if let Image::LoaderCopy(loader) = &launch.image {
         let loader = paths::find(loader, "the program's loader")?.path;
         if !covered(grants, &loader, &[GrantKind::Execute]) {
@@ -321,3 +328,6 @@ fn never_writable_and_executable(grants: &[Grant]) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,11 @@ pub fn decide(
         ));
     }
     let socket_names = started.env.get(std::ffi::OsStr::new("LISTEN_FDNAMES")).cloned();
-    Ok(Launch { program: program.path, image, argv, env, workdir, umask: started.umask, sockets, socket_names })
+    // Each was read on the way to the program; one that is gone since then is refused where its rule is made.
+    let scripts =
+        program.scripts.iter().map(|script| script.canonicalize().unwrap_or_else(|_| script.clone())).collect();
+    let (program, umask) = (program.path, started.umask);
+    Ok(Launch { program, image, scripts, argv, env, workdir, umask, sockets, socket_names })
 }
 
 fn directory(path: &Path) -> Result<PathBuf, Refusal> {

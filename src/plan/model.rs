@@ -29,6 +29,8 @@ pub struct Plan {
 pub struct Launch {
     pub program: PathBuf,
     pub image: Image,
+    /// The scripts whose `#!` lines led to the program, without symbolic links: it must be able to read them.
+    pub scripts: Vec<PathBuf>,
     /// With the program's own name first, and everything that a `#!` line adds.
     pub argv: Vec<OsString>,
     /// All but what the delivery adds.

@@ -68,6 +68,10 @@ fn set_hint(name: &str) -> String {
 
 fn missing_hint(document: &Document, name: &str) -> String {
     let names: Vec<&str> = document.entries().map(|(name, _)| name).collect();
+    // What a pointer leads to is no name that `seal set` could make.
+    if name.starts_with('/') && document.format() == Format::Json && !names.is_empty() {
+        return format!("correct the pointer; the names at the top are {}", listed(&names));
+    }
     let near = names.iter().map(|known| (strsim::jaro_winkler(known, name), known)).max_by(|a, b| a.0.total_cmp(&b.0));
     match near {
         None => format!("the file holds no secret at all; {}", set_hint(name)),

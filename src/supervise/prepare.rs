@@ -16,7 +16,7 @@ use crate::launch::bundle::BundleEnds;
 use crate::launch::roles::{self, Fetcher, Launcher, Role};
 use crate::launch::tty;
 use crate::plan::Plan;
-use crate::refusal::{Exit, Refusal};
+use crate::refusal::{Exit, Refusal, cause};
 use crate::secret::Vouched;
 use crate::sys::process::Ended;
 use crate::sys::signals::{self, Arrived};
@@ -96,6 +96,14 @@ pub(super) struct Preparation<'a> {
     pub(super) notes: Vec<Vouched>,
 }
 
+/// Without signals there is no supervision.
+fn unheard(why: &str) -> Refusal {
+    Refusal::host(
+        format!("signals cannot be received (signalfd): {why}"),
+        "an outer sandbox may forbid it, or the limit on open files is reached (ulimit -n)",
+    )
+}
+
 /// A held signal is one that nobody can hear yet; more than this are no messages but noise.
 pub(super) const MOST_HELD: usize = 64;
 
@@ -111,11 +119,13 @@ pub(super) enum Source {
 
 impl<'a> Preparation<'a> {
     fn begin(plan: &'a Plan, console: Console, end: Instant, launcher: bool, fetch: bool) -> Result<Self, Refusal> {
-        let signals =
-            signals::descriptor(signals::ALL).map_err(|errno| Refusal::internal(format!("signalfd: {errno}")))?;
+        let signals = signals::descriptor(signals::ALL).map_err(|errno| unheard(&cause(errno)))?;
         // In `mode = "replace"` the workload would inherit it, and be left with orphans that it does not know.
         nix::sys::prctl::set_child_subreaper(launcher).map_err(|errno| {
-            Refusal::host(format!("becoming a subreaper failed: {errno}"), "an outer sandbox forbids it")
+            Refusal::host(
+                format!("becoming a subreaper failed: {errno}", errno = cause(errno)),
+                "an outer sandbox forbids it",
+            )
         })?;
         let mut ends = BundleEnds::make(plan)?;
         let launching = launcher.then(|| roles::start_launcher(plan, &mut ends)).transpose()?.map(|launcher| {
@@ -219,15 +229,18 @@ impl<'a> Preparation<'a> {
     }
 
     fn too_late(&self) -> Refusal {
-        let waiting = match (&self.launching, &self.fetching) {
-            (_, Some(Fetching { ended: None, .. })) => "the secrets to be fetched",
-            (Some(Launching { caged: false, .. }), _) => "the cage to be built",
-            _ => "the roles to end",
+        const LOADED: &str = "see what else loads this host, or raise `deadline`";
+        let (waiting, hint) = match (&self.launching, &self.fetching) {
+            (_, Some(Fetching { ended: None, .. })) => {
+                ("the secrets to be fetched", "see whether the secret store answers in time, or raise `deadline`")
+            }
+            (Some(Launching { caged: false, .. }), _) => ("the cage to be built", LOADED),
+            _ => ("the roles to end", LOADED),
         };
         Refusal::new(
             Exit::Deadline,
             format!("the deadline of {:?} passed while waiting for {waiting}", self.plan.deadline),
-            "see whether the secret store answers in time, or raise `deadline`",
+            hint,
         )
     }
 

@@ -1,10 +1,11 @@
 //! Stores for the cases that name one: a real OpenBao, started when the first case asks, and servers that misbehave.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::support::bao::{Bao, Role};
 use super::support::ca::Ca;
-use super::support::faults::listen;
+use super::support::faults::{FaultServer, Piece, listen};
 use serde_json::json;
 
 /// What cases may write, and what stands for it.
@@ -34,6 +35,9 @@ fn start() -> Option<Stores> {
         std::io::Read::read(&mut &stream, &mut [0u8; 1]).ok();
         std::io::Read::read_to_end(&mut &stream, &mut Vec::new()).ok();
     });
+    let stalls = FaultServer::start(&ca.issue("stalls"), |path, _| {
+        path.starts_with("/v1/secret/").then(|| vec![Piece::Pause(Duration::from_secs(30))])
+    });
     let words = vec![
         ("{{ADDRESS}}", bao.address.clone()),
         ("{{TLS12}}", bao.address_tls12.clone()),
@@ -43,6 +47,7 @@ fn start() -> Option<Stores> {
         ("{{SECRET_ID}}", role.secret_id.clone()),
         ("{{TOKEN}}", bao.root_token.clone()),
         ("{{SLOW}}", format!("https://127.0.0.1:{slow}")),
+        ("{{STALLS}}", stalls.address.clone()),
         ("{{SEALED}}", sealed.as_ref().map(|bao| bao.address.clone()).unwrap_or_default()),
         ("{{SEALED_CA}}", sealed.as_ref().map(|bao| bao.ca.file().display().to_string()).unwrap_or_default()),
     ];

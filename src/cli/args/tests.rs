@@ -235,7 +235,10 @@ fn usage_errors_are_two_lines_and_exit_64() {
         ),
         (&["--read=app"], "--read: `app` is a relative path / write it from the root, such as \"/app\""),
         (&["--connect=443,0"], "--connect: `0` is no port / ports are whole numbers from 1 to 65535, such as 443"),
-        (&["--secret=k"], "--secret: there is no `=` in it / write a name, `=` and a value"),
+        (
+            &["--secret=k"],
+            "--secret: there is no `=` in it / write a name, `=` and what belongs to it, as `portcullis run --help` shows",
+        ),
         (
             &["--limit=core=0"],
             "--limit: `core` is none of the words known here / \

@@ -3,14 +3,28 @@
 use super::Check;
 use crate::config::Config;
 use crate::config::fault::{Fault, Step, place};
-use crate::config::model::VaultAuth;
+use crate::config::model::{Limit, VaultAuth};
 
 pub fn check(config: &Config) -> Check {
     command(&config.workload.command)?;
     for (name, value) in &config.workload.env.set {
         no_nul(value, &format!("`{name}` in env.set"), place!["workload", "env", "set", name.as_str()])?;
     }
+    descriptors(config)?;
     file_names(config)
+}
+
+/// The cage is built under the workload's limits, and needs descriptors of its own.
+fn descriptors(config: &Config) -> Check {
+    const FEWEST: u64 = 64;
+    match config.workload.limits.get(&Limit::Nofile) {
+        Some(size) if size.get() < FEWEST => Err(Fault::said(
+            place!["workload", "limits", "nofile"],
+            format!("`nofile` is {}, and with fewer than {FEWEST} descriptors no program can be started", size.get()),
+            format!("write {FEWEST} or more, or leave it out"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn command(command: &[String]) -> Check {

@@ -59,8 +59,14 @@ fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
             format!("`getent hosts {host}` must answer here; correct [vault] address, or this host's resolver"),
         )
     };
-    let addrs: Vec<_> = (host, port).to_socket_addrs().map_err(|error| unknown(&error.to_string()))?.collect();
+    let addrs: Vec<_> = (host, port).to_socket_addrs().map_err(|error| unknown(&in_short(&error)))?.collect();
     if addrs.is_empty() { Err(unknown("the resolver returned nothing")) } else { Ok(addrs) }
+}
+
+/// The resolver's own words, without Rust's before them.
+fn in_short(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(": ").map_or(text.as_str(), |(_, words)| words).to_lowercase()
 }
 
 #[cfg(test)]

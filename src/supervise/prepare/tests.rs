@@ -20,6 +20,7 @@ fn plan() -> Plan {
         launch: Launch {
             program: "/bin/true".into(),
             image: Image::Direct,
+            scripts: Vec::new(),
             argv: Vec::new(),
             env: Vec::new(),
             workdir: "/".into(),
