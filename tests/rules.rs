@@ -40,12 +40,15 @@ fn rule_1_every_protection_holds_at_the_first_instruction() {
     let place = Place::new();
     let script = place.write("app/attempts.py", include_str!("rules/attempts.py"), 0o644).display().to_string();
     let app = place.app();
+    let behind = std::env::temp_dir().join(format!("portcullis-left-behind-{}", std::process::id()));
+    let behind_text = behind.display().to_string();
     for root in [true, false] {
         if root && !is_root() {
             continue;
         }
         let user: &[&str] = if root { &["--user", "65532:65532"] } else { &[] };
-        let args = [&["run"], user, &["--read", &app, "--", "/usr/bin/python3", &script, &number]].concat();
+        let args =
+            [&["run"], user, &["--read", &app, "--", "/usr/bin/python3", &script, &number, &behind_text]].concat();
         let mut command = place.command(&args);
         if is_root() && !root {
             std::os::unix::process::CommandExt::uid(&mut command, UID);
@@ -67,7 +70,7 @@ fn rule_1_every_protection_holds_at_the_first_instruction() {
         }
         assert_eq!((lines["NoNewPrivs"], lines["Seccomp"]), ("1", "2"));
     }
-    assert!(!std::path::Path::new("/tmp/portcullis-left-behind").exists());
+    assert!(!behind.exists());
 }
 
 /// Rule 2: the value and the identity stand in no argument, environment, file, log or core, and not in init's memory.
