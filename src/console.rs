@@ -1,6 +1,7 @@
 //! What portcullis prints for people and for log collectors: one place decides between text and JSON lines.
 //!
-//! Every text is escaped here, so that one message is one line. Nothing here may see a secret.
+//! Every text is escaped here, so that one message is one line. Nothing here may see a secret. Where standard error is the
+//! journal's own stream, each line begins with its level (sd-daemon(3)), which the journal takes off again.
 
 #![forbid(unsafe_code)]
 
@@ -38,7 +39,7 @@ impl Console {
         } else {
             format!("portcullis: {}", escape(text))
         };
-        write_line(&line);
+        write_line(Level::of(event), &line);
     }
 
     /// A line that a role wrote, already escaped and capped.
@@ -46,7 +47,7 @@ impl Console {
         if self.json {
             self.say("role", line.strip_prefix("portcullis: ").unwrap_or(line));
         } else {
-            write_line(line);
+            write_line(Level::Info, line);
         }
     }
 
@@ -57,21 +58,53 @@ impl Console {
             let line = serde_json::json!({
                 "portcullis": "refused", "text": refusal.what, "hint": refusal.hint, "exit": exit,
             });
-            write_line(&line.to_string());
+            write_line(Level::Error, &line.to_string());
         } else {
-            write_line(&refusal.to_string());
+            write_line(Level::Error, &refusal.to_string());
         }
     }
 }
 
 /// The two lines of a refusal, for the moments in which there is no config yet, or no more.
 pub fn refuse_plainly(refusal: &Refusal) {
-    write_line(&refusal.to_string());
+    write_line(Level::Error, &refusal.to_string());
 }
 
 /// A line from a role: its standard error is its log pipe.
 pub fn note(text: &str) {
-    write_line(&escape(text));
+    write_line(Level::Info, &escape(text));
+}
+
+/// How much a line matters, by syslog(3)'s numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Error = 3,
+    Warning = 4,
+    Info = 6,
+}
+
+impl Level {
+    fn of(event: &str) -> Level {
+        match event {
+            "denied" | "denials" | "killed" | "left" => Level::Warning,
+            _ => Level::Info,
+        }
+    }
+
+    /// Each line of it for the journal.
+    fn before(self, text: &str) -> String {
+        text.lines().map(|line| format!("<{}>{line}", self as u8)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Whether standard error is the stream that the service manager connected to its journal (systemd.exec(5)): it may have been
+/// redirected since.
+fn is_journal() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let Ok(stderr) = nix::sys::stat::fstat(std::io::stderr()) else { return false };
+        std::env::var("JOURNAL_STREAM").is_ok_and(|named| named == format!("{}:{}", stderr.st_dev, stderr.st_ino))
+    })
 }
 
 /// A description of standard error of our own, where it is a pipe or a terminal: non-blocking for us, and as it was for the
@@ -92,8 +125,8 @@ fn open_anew() -> Option<File> {
 }
 
 /// One write(2) a line, so that lines of several processes do not mix. A line that finds no room is dropped.
-fn write_line(line: &str) {
-    let text = format!("{line}\n");
+fn write_line(level: Level, line: &str) {
+    let text = if is_journal() { format!("{}\n", level.before(line)) } else { format!("{line}\n") };
     let own = OWN.get_or_init(open_anew);
     let stderr = std::io::stderr();
     let fd = own.as_ref().map_or(stderr.as_fd(), AsFd::as_fd);
@@ -104,4 +137,16 @@ fn write_line(line: &str) {
     // Standard error may be gone (a closed terminal, a full disk behind it). There is nobody left to tell, and a broken
     // log must not decide over the workload.
     nix::unistd::write(fd, text.as_bytes()).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_lines_of_a_refusal_have_their_level() {
+        assert_eq!(Level::Error.before("what\nhint"), "<3>what\n<3>hint");
+        assert_eq!(Level::of("denied").before("x"), "<4>x");
+        assert_eq!(Level::of("started").before("x"), "<6>x");
+    }
 }

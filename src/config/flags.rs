@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::errors::Origin;
 use super::model::{
-    Dns, FileDelivery, Limit, LogFormat, Mode, MountKind, Optional, Require, Secret, Shield, Tls, Vault, VaultAuth,
-    approle_mount,
+    Dns, FileDelivery, Limit, LogFormat, Mode, MountKind, Notify, Optional, Require, Secret, Shield, Tls, Vault,
+    VaultAuth, approle_mount,
 };
 use super::reference::{Reference, Source};
 use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
@@ -31,6 +31,7 @@ pub struct Flags {
     pub stop_timeout: Option<Span>,
     pub shield: Option<Shield>,
     pub sockets: bool,
+    pub notify: Option<Notify>,
     pub limits: Vec<(Limit, Size)>,
     pub secrets: Vec<(SecretName, Reference)>,
     /// For secrets of the file or of the flags.
@@ -119,6 +120,7 @@ impl Flags {
         replace(&mut workload.stop_timeout, self.stop_timeout);
         replace(&mut workload.shield, self.shield);
         workload.sockets |= self.sockets;
+        replace(&mut workload.notify, self.notify);
         workload.limits.extend(self.limits.iter().copied());
         for flag in &self.env {
             flag.overlay(&mut workload.env);

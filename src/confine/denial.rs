@@ -57,6 +57,8 @@ fn socket(number: i64, args: [u64; 6]) -> Denial {
         && matches!(protocol, 0 | libc::IPPROTO_UDP);
     let why = if udp {
         "UDP is closed; confine.dns = true allows it, for name resolution"
+    } else if family == libc::AF_UNIX && kind == libc::SOCK_DGRAM {
+        "unix sockets reach services outside the grants; workload.notify = \"pass\" opens them for sd_notify"
     } else if family == libc::AF_UNIX {
         "unix sockets reach services outside the grants; glibc tries one for nscd and goes on without"
     } else {

@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod fetcher;
 pub mod image;
 pub mod launcher;
+pub mod manager;
 mod open;
 pub mod roles;
 pub mod sanitise;

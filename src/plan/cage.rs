@@ -1,6 +1,6 @@
 //! The cage, decided: who the workload is, what it may touch, and what this host can enforce of it.
 
-use super::model::{Cage, Grant, GrantKind, Ids, Image, LandlockPlan, Launch, SyscallPlan};
+use super::model::{Cage, Grant, GrantKind, Ids, Image, LandlockPlan, Launch, Notify, SyscallPlan};
 use super::{Host, is_optional};
 use crate::config::Config;
 use crate::config::model::{Dns, Mode, Optional, Require};
@@ -116,6 +116,7 @@ pub fn decide(
         listen: !config.confine.bind.is_empty(),
         explained: config.mode == Mode::Supervise,
         explanation_optional: is_optional(config, Optional::ExplainedDenials),
+        notify: matches!(launch.notify, Some(Notify::Pass { .. })),
         exec_by_descriptor: config.mode == Mode::Replace,
     };
     if config.confine.dns == Dns::Udp {

@@ -11,11 +11,12 @@ mod fetch;
 mod identity;
 mod launch;
 mod model;
+mod notify;
 mod show;
 
 pub use model::{
     Cage, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, Ids, Image, Key, LandlockPlan, Launch,
-    LoginPlan, Plan, SecretPlan, StorePlan, SyscallPlan,
+    LoginPlan, Notify, Plan, SecretPlan, StorePlan, SyscallPlan,
 };
 pub use show::{json, summary, text};
 

@@ -51,13 +51,13 @@ struct Supervisor<'a> {
 /// Tells the launcher to go and stays with the workload until nothing is left. Returns the exit code.
 ///
 /// `started` is called once, when the workload runs: it prints the line that says what holds, and hears whether denials are
-/// explained.
+/// explained. Its refusal ends the workload again.
 pub fn supervise(
     plan: &Plan,
     prepared: Prepared,
     console: &Console,
     end: Instant,
-    started: impl FnOnce(&Console, bool),
+    started: impl FnOnce(&Console, bool) -> Result<(), Refusal>,
 ) -> Result<u8, Stopped> {
     let explained = prepared.denials.is_some();
     let Some(Launcher { mut role, exec_result }) = prepared.launcher else {
@@ -89,7 +89,7 @@ pub fn supervise(
             return Err(role.log.refusal(a));
         }
         drop((role.channel, role.log));
-        started(console, explained);
+        started(console, explained)?;
         resident::settle(plan)
     });
     if let Err(refusal) = began {

@@ -94,6 +94,7 @@ fn every_flag_reaches_its_field() {
         "--stop-timeout=9s",
         "--shield=loader",
         "--sockets",
+        "--notify=pass",
         "--limit=nofile=1KiB",
         "--limit=as=2GiB",
         "--secret=k=file:/s#k",
@@ -133,6 +134,7 @@ fn every_flag_reaches_its_field() {
         stop_timeout: Some(v("9s")),
         shield: Some(Shield::Loader),
         sockets: true,
+        notify: Some(Notify::Pass),
         limits: vec![(Limit::Nofile, v("1024")), (Limit::As, v("2GiB"))],
         secrets: vec![(v("k"), v("file:/s#k"))],
         max_ages: vec![(v("k"), v("3d"))],
@@ -186,7 +188,7 @@ fn every_word_of_a_closed_list_is_taken_by_the_configs_parser() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 2 + 3 + 4 + 3 + 3 + 2);
+    assert_eq!(tried, 2 + 3 + 4 + 2 + 3 + 3 + 2);
 }
 
 #[test]
