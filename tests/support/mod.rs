@@ -8,6 +8,7 @@ pub mod bao;
 pub mod ca;
 pub mod faults;
 pub mod https;
+pub mod page;
 pub mod sealing;
 pub mod start;
 

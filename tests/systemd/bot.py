@@ -3,6 +3,7 @@ import ctypes
 import hashlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -94,10 +95,11 @@ def serves():
     on(signal.SIGTERM, last_word)
     names = os.environ.get("LISTEN_FDNAMES")
     say("serves", os.environ["LISTEN_FDS"], os.environ["LISTEN_PID"] == str(os.getpid()), names)
-    listener = socket.socket(fileno=3)
+    listeners = [socket.socket(fileno=3 + n) for n in range(int(os.environ["LISTEN_FDS"]))]
     while True:
-        with listener.accept()[0] as peer:
-            peer.sendall(b"from behind the gate\n")
+        for listener in select.select(listeners, [], [])[0]:
+            with listener.accept()[0] as peer:
+                peer.sendall(b"from behind the gate\n")
 
 
 def tries():

@@ -90,17 +90,10 @@ pub fn binary() -> PathBuf {
     std::env::var_os("PORTCULLIS_BIN").map_or_else(|| env!("CARGO_BIN_EXE_portcullis").into(), PathBuf::from)
 }
 
-/// The binary and the unit, once a machine, as the page says.
-fn installed() {
+/// The binary and the units, once a machine, by the page's own commands.
+pub fn installed() {
     static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(|| {
-        write("/root/portcullis", fs::read(binary()).expect("the binary"));
-        said(&["install", "-m", "0111", "/root/portcullis", "/usr/local/bin/portcullis"]);
-        let unit = fs::read(checkout().join("examples/systemd/portcullis@.service")).expect("the unit");
-        write("/etc/systemd/system/portcullis@.service", unit);
-        fs::create_dir_all(at("/etc/portcullis")).expect("a folder");
-        said(&["systemctl", "daemon-reload"]);
-    });
+    ONCE.get_or_init(crate::page::install);
 }
 
 fn random_hex(bytes: usize) -> String {

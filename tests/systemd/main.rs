@@ -8,4 +8,5 @@ mod journal;
 mod lives;
 mod machine;
 mod manager;
+mod page;
 mod sandbox;

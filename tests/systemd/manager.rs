@@ -76,29 +76,33 @@ fn a_unit_becomes_its_program_and_is_ready_all_the_same() {
     assert_eq!(bot.count("bot: last word"), 1, "{}", bot.log());
 }
 
-/// A client of the machine.
-const ASK: &str = "import socket, sys\n\
-    with socket.create_connection(('127.0.0.1', int(sys.argv[1])), 30) as peer: print(peer.makefile().readline(), end='')";
+/// Two clients of the machine, one of each socket.
+const ASK: &str = "import socket\n\
+    unix = socket.socket(socket.AF_UNIX)\n\
+    unix.connect('/run/portcullis/serves.sock')\n\
+    for peer in unix, socket.create_connection(('127.0.0.1', 7423), 30):\n\
+    \tpeer.settimeout(30)\n\
+    \twith peer: print(peer.makefile().readline(), end='')";
 
 #[test]
 #[ignore = "needs a machine: tests/run homes"]
-fn a_socket_unit_starts_the_bot_and_hands_its_socket_on() {
+fn a_socket_unit_starts_the_bot_and_hands_its_sockets_on() {
     let bot = Bot::with("serves", &["serves"], "sockets = true", "");
-    let unit = "[Socket]\nListenStream=127.0.0.1:7423\nFileDescriptorName=orders\n";
-    write("/run/systemd/system/portcullis@serves.socket", unit);
+    let socket = "portcullis@serves.socket";
+    let more = "[Socket]\nListenStream=127.0.0.1:7423\nFileDescriptorName=orders\n";
+    write(&format!("/run/systemd/system/{socket}.d/test.conf"), more);
     said(&["systemctl", "daemon-reload"]);
-    said(&["systemctl", "start", "portcullis@serves.socket"]);
+    said(&["systemctl", "start", socket]);
     assert_eq!(bot.show("ActiveState"), "inactive");
     // The connection that wakes it is the first that it answers.
     for _ in 0..2 {
-        let answer = run(&["python3", "-c", ASK, "7423"]);
-        assert_eq!(text(&answer), "from behind the gate\n", "{}", bot.log());
+        assert_eq!(text(&run(&["python3", "-c", ASK])), "from behind the gate\n".repeat(2), "{}", bot.log());
     }
-    assert_eq!(bot.line("bot: serves ").text, "bot: serves 1 True orders");
-    said(&["systemctl", "stop", "portcullis@serves.socket", &bot.unit()]);
-    said(&["rm", "/run/systemd/system/portcullis@serves.socket"]);
+    assert_eq!(bot.line("bot: serves ").text, "bot: serves 2 True orders:orders");
+    said(&["systemctl", "stop", socket, &bot.unit()]);
+    said(&["rm", "-r", &format!("/run/systemd/system/{socket}.d")]);
 
     // By itself it has no socket, and says so.
     bot.fails_to_start();
-    assert!(bot.line("portcullis: refused: workload.sockets is set").priority == 3);
+    assert_eq!(bot.line("portcullis: refused: workload.sockets is set").priority, 3);
 }
