@@ -75,12 +75,18 @@ pub fn note(text: &str) {
     write_line(Level::Info, &escape(text));
 }
 
+/// A line for whoever looks for a fault, at whatever level it was asked for.
+pub fn debug(text: &str) {
+    write_line(Level::Debug, &escape(text.trim_end_matches('\n')));
+}
+
 /// How much a line matters, by syslog(3)'s numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {
     Error = 3,
     Warning = 4,
     Info = 6,
+    Debug = 7,
 }
 
 impl Level {

@@ -3,12 +3,15 @@
 //! Libraries log what they send: their targets are never enabled (a response body, a header, a token). Nothing that is
 //! logged here may be derived from a secret's value.
 
+use std::io::Write;
 use std::str::FromStr;
 
 use tracing::Level;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+
+use crate::console;
 
 pub const VARIABLE: &str = "PORTCULLIS_LOG";
 
@@ -17,10 +20,24 @@ pub fn start() {
     let Some(level) = std::env::var_os(VARIABLE).filter(|level| !level.is_empty() && level != "off") else { return };
     let level = level.to_str().and_then(|level| Level::from_str(level).ok()).unwrap_or(Level::DEBUG);
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Lines)
         .with_ansi(false)
         .without_time()
         .with_filter(Targets::new().with_target("portcullis", level));
     // A subscriber that is set already is ours: there is one call a process.
     drop(tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines)));
+}
+
+/// Whatever is written at once is one line.
+struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        console::debug(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

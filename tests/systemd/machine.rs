@@ -90,10 +90,10 @@ pub fn binary() -> PathBuf {
     std::env::var_os("PORTCULLIS_BIN").map_or_else(|| env!("CARGO_BIN_EXE_portcullis").into(), PathBuf::from)
 }
 
-/// The binary and the units, once a machine, by the page's own commands.
+/// The binary and the units, once a machine, in the way that the suite proves.
 pub fn installed() {
     static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(crate::page::install);
+    ONCE.get_or_init(crate::install);
 }
 
 fn random_hex(bytes: usize) -> String {

@@ -10,3 +10,5 @@ mod machine;
 mod manager;
 mod page;
 mod sandbox;
+
+use page::install;
