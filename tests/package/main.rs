@@ -15,8 +15,11 @@ use machine::{Bot, at, run, said, text, write};
 fn install() {
     let deb = std::env::var_os("PORTCULLIS_DEB").expect("run by tests/run homes, which makes the package");
     write("/root/portcullis.deb", fs::read(deb).expect("the package"));
-    said(&["dpkg", "--install", "/root/portcullis.deb"]);
+    said(&DPKG);
 }
+
+/// The machine's tree is made without documentation; the package's own is wanted.
+const DPKG: [&str; 4] = ["dpkg", "--path-include=/usr/share/doc/portcullis/*", "--install", "/root/portcullis.deb"];
 
 /// Each file with its mode, and what must be in it where it is a text.
 const FILES: [(&str, &str, Option<&str>); 8] = [
@@ -61,11 +64,12 @@ fn the_package_is_installed_used_and_removed() {
     is_there();
     bot.start();
     bot.line("bot: lives as ");
-    assert_eq!(bot.show("FragmentPath"), "/usr/lib/systemd/system/portcullis@.service");
+    // By 252 the same folder is called /lib.
+    assert!(bot.show("FragmentPath").ends_with("/lib/systemd/system/portcullis@.service"));
 
     // The same package once more, as an upgrade: a bot that runs goes on.
     let main = bot.show("MainPID");
-    said(&["dpkg", "--install", "/root/portcullis.deb"]);
+    said(&DPKG);
     assert_eq!((bot.show("ActiveState"), bot.show("MainPID")), ("active".into(), main), "{}", bot.log());
 
     // Removed under a bot that runs: it ends in order, and its config stays.

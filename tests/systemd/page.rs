@@ -67,6 +67,10 @@ fn the_pages_commands_run_and_print_what_it_shows() {
                 blocks::printed(shown, &shell(command).0);
                 runs += 1;
             }
+            ("sh", Some(("run by", file))) => {
+                let held = fs::read_to_string(checkout().join(file)).expect("a script");
+                assert!(held.contains(&block.text), "{file} does not run `{}`", block.text);
+            }
             (_, Some(("lines of", file))) => {
                 blocks::lines_of(&checkout().join(file).display().to_string(), &block.text);
             }
