@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::plan::{FetchPlan, IdentityFile, Key, LoginPlan, Plan, StorePlan};
+use crate::plan::{FetchPlan, IdentityFile, Key, LoginPlan, Plan, SecretPlan, StorePlan};
 use crate::refusal::Refusal;
 use crate::wire::slice::{
     AgeKey, Credential, FetcherCage, OutputFile, Outputs, Place, Slice, VaultLogin, VaultStore, Wanted,
@@ -12,6 +12,7 @@ use crate::wire::slice::{
 
 use super::bundle::BundleEnds;
 use super::open::{self, Removable};
+use super::volume::Volumes;
 
 /// The slice, the files to give with it, and the one to remove once it was used.
 pub struct Cut {
@@ -24,18 +25,11 @@ pub struct Cut {
 /// fetcher itself then needs none.
 pub fn cut(plan: &Plan, fetch: &FetchPlan, ends: &mut BundleEnds, left: Duration, check: bool) -> Result<Cut, Refusal> {
     let mut bag = Bag { gifts: Vec::new(), single_use: None };
+    let mut volumes = Volumes::new(nix::unistd::geteuid().is_root());
     let secrets = fetch
         .secrets
         .iter()
-        .map(|secret| {
-            Ok(Wanted {
-                name: secret.name.clone(),
-                from: secret.from.clone(),
-                file: secret.file.as_deref().map(|path| bag.open(path)).transpose()?,
-                max_age_secs: secret.max_age.map(|age| age.as_secs()),
-                base64: secret.base64,
-            })
-        })
+        .map(|secret| wanted(secret, &mut volumes, &mut bag))
         .collect::<Result<Vec<_>, Refusal>>()?;
     let age = fetch.age.as_ref().map(|key| age_key(key, &mut bag)).transpose()?;
     let vault = fetch.vault.as_ref().map(|store| vault(store, &mut bag)).transpose()?;
@@ -58,6 +52,16 @@ pub fn cut(plan: &Plan, fetch: &FetchPlan, ends: &mut BundleEnds, left: Duration
         cage,
     };
     Ok(Cut { slice, gifts: bag.gifts, single_use: bag.single_use })
+}
+
+fn wanted(secret: &SecretPlan, volumes: &mut Volumes, bag: &mut Bag) -> Result<Wanted, Refusal> {
+    Ok(Wanted {
+        name: secret.name.clone(),
+        from: secret.from.clone(),
+        file: secret.file.as_deref().map(|path| bag.open(&volumes.path(path))).transpose()?,
+        max_age_secs: secret.max_age.map(|age| age.as_secs()),
+        base64: secret.base64,
+    })
 }
 
 /// The descriptors, in the order in which they will be given.

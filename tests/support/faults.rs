@@ -36,21 +36,10 @@ pub const TOKEN: &str = "hvs.fault-server-token";
 
 impl FaultServer {
     pub fn start(issued: &Issued, script: Script) -> FaultServer {
-        let certs =
-            CertificateDer::pem_file_iter(&issued.cert).expect("a certificate").map(|c| c.expect("PEM")).collect();
-        let key = PrivateKeyDer::from_pem_file(&issued.key).expect("a key");
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(certs, key)
-            .expect("a certificate and its key");
-        let (config, seen) = (Arc::new(config), Arc::new(Mutex::new(Vec::new())));
+        let seen = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&seen);
-        let port = listen(move |tcp| {
-            let tls = ServerConnection::new(Arc::clone(&config)).expect("a TLS session");
-            let (log, mut stream) = (Arc::clone(&log), BufReader::new(StreamOwned::new(tls, tcp)));
-            while let Some(path) = next_request(&mut stream) {
+        let port = listen_tls(issued, move |stream| {
+            while let Some((path, _)) = next_request(stream) {
                 let before = log.lock().expect("the log").iter().filter(|old| **old == path).count();
                 log.lock().expect("the log").push(path.clone());
                 let pieces = script(&path, before).unwrap_or_else(|| usual(&path));
@@ -66,6 +55,27 @@ impl FaultServer {
     pub fn seen(&self) -> Vec<String> {
         self.seen.lock().expect("the log").clone()
     }
+}
+
+/// What a TLS server reads and writes.
+pub type TlsStream = BufReader<StreamOwned<ServerConnection, TcpStream>>;
+
+/// A TLS port on loopback, a thread a connection.
+pub fn listen_tls(issued: &Issued, serve: impl Fn(&mut TlsStream) + Send + Sync + 'static) -> u16 {
+        let certs =
+            CertificateDer::pem_file_iter(&issued.cert).expect("a certificate").map(|c| c.expect("PEM")).collect();
+        let key = PrivateKeyDer::from_pem_file(&issued.key).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(certs, key)
+            .expect("a certificate and its key");
+    let config = Arc::new(config);
+    listen(move |tcp| {
+        let tls = ServerConnection::new(Arc::clone(&config)).expect("a TLS session");
+        serve(&mut BufReader::new(StreamOwned::new(tls, tcp)));
+    })
 }
 
 /// A TCP port on loopback, a thread a connection; the address is for `https://`.
@@ -114,7 +124,8 @@ fn usual(path: &str) -> Vec<Piece> {
     }
 }
 
-fn next_request(stream: &mut impl BufRead) -> Option<String> {
+/// The path and the body of the next request.
+pub fn next_request(stream: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
     let mut first = String::new();
     stream.read_line(&mut first).ok().filter(|n| *n > 0)?;
     let (mut length, mut line) = (0, String::new());
@@ -127,11 +138,12 @@ fn next_request(stream: &mut impl BufRead) -> Option<String> {
             _ => {}
         }
     }
-    std::io::copy(&mut stream.take(length), &mut std::io::sink()).ok()?;
-    first.split(' ').nth(1).map(str::to_owned)
+    let mut body = Vec::new();
+    stream.take(length).read_to_end(&mut body).ok()?;
+    first.split(' ').nth(1).map(|path| (path.to_owned(), body))
 }
 
-fn play(stream: &mut impl Write, pieces: Vec<Piece>) -> Option<()> {
+pub fn play(stream: &mut impl Write, pieces: Vec<Piece>) -> Option<()> {
     for piece in pieces {
         match piece {
             Piece::Bytes(bytes) => stream.write_all(&bytes).ok()?,
