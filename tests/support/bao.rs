@@ -175,8 +175,9 @@ impl Bao {
     /// A response wrapped: the wrapping token.
     pub fn wrapped(&self, path: &str, body: Value) -> String {
         let mut https = Https::connect(&self.address, &self.ca.pem).expect("a connection");
-        let (status, answer) =
-            https.call_with("POST", path, &self.root_token, &body.to_string(), "X-Vault-Wrap-TTL: 120\r\n").expect(path);
+        let (status, answer) = https
+            .call_with("POST", path, &self.root_token, &body.to_string(), "X-Vault-Wrap-TTL: 120\r\n")
+            .expect(path);
         assert_eq!(status, 200, "{answer}");
         answer["wrap_info"]["token"].as_str().expect("a wrapping token").to_owned()
     }

@@ -62,15 +62,14 @@ pub type TlsStream = BufReader<StreamOwned<ServerConnection, TcpStream>>;
 
 /// A TLS port on loopback, a thread a connection.
 pub fn listen_tls(issued: &Issued, serve: impl Fn(&mut TlsStream) + Send + Sync + 'static) -> u16 {
-        let certs =
-            CertificateDer::pem_file_iter(&issued.cert).expect("a certificate").map(|c| c.expect("PEM")).collect();
-        let key = PrivateKeyDer::from_pem_file(&issued.key).expect("a key");
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(certs, key)
-            .expect("a certificate and its key");
+    let certs = CertificateDer::pem_file_iter(&issued.cert).expect("a certificate").map(|c| c.expect("PEM")).collect();
+    let key = PrivateKeyDer::from_pem_file(&issued.key).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(certs, key)
+        .expect("a certificate and its key");
     let config = Arc::new(config);
     listen(move |tcp| {
         let tls = ServerConnection::new(Arc::clone(&config)).expect("a TLS session");

@@ -59,8 +59,10 @@ pub fn token_reviews(issued: &Issued, good: String) -> u16 {
             let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
             let known = path.ends_with("/tokenreviews") && asked["spec"]["token"] == good.as_str();
             let status = match known {
-                true => json!({"authenticated": true, "user": {"username": "system:serviceaccount:bots:mm1",
-                    "uid": "a-uid", "groups": ["system:serviceaccounts", "system:serviceaccounts:bots"]}}),
+                true => {
+                    json!({"authenticated": true, "audiences": asked["spec"]["audiences"], "user": {"username": "system:serviceaccount:bots:mm1",
+                    "uid": "a-uid", "groups": ["system:serviceaccounts", "system:serviceaccounts:bots"]}})
+                }
                 false => json!({"authenticated": false, "error": "no such token"}),
             };
             let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status});

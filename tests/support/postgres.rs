@@ -76,7 +76,8 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // Its own children end with it.
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), nix::sys::signal::Signal::SIGINT).ok();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), nix::sys::signal::Signal::SIGINT)
+            .ok();
         self.child.wait().ok();
         std::fs::remove_dir_all(&self.dir).ok();
     }

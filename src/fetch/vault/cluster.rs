@@ -39,6 +39,7 @@ struct Server {
     address: Address,
     transport: RefCell<Option<Transport>>,
     connect_limit: Cell<Duration>,
+    answered: Cell<bool>,
 }
 
 impl Cluster {
@@ -50,8 +51,8 @@ impl Cluster {
         end: Instant,
     ) -> Result<Cluster, Refusal> {
         let server = |address: &String| {
-            let transport = RefCell::new(None);
-            Ok(Server { address: Address::parse(address)?, transport, connect_limit: Cell::new(Duration::ZERO) })
+            let (transport, connect_limit, answered) = (RefCell::default(), Cell::default(), Cell::default());
+            Ok(Server { address: Address::parse(address)?, transport, connect_limit, answered })
         };
         let servers = addresses.iter().map(server).collect::<Result<Vec<_>, Refusal>>()?;
         if servers.is_empty() {
@@ -79,6 +80,7 @@ impl Cluster {
             };
             if let Ok(reply) = &outcome {
                 self.multiplexed.set(reply.multiplexed);
+                self.servers[at].answered.set(true);
             }
             match self.next(&outcome, &asked) {
                 Some((next, why)) => self.pass_over(at, next, why),
@@ -149,6 +151,7 @@ impl Cluster {
             host: server.address.host.clone(),
             min_tls: self.min_tls,
             connect_limit: server.connect_limit.get(),
+            answered: server.answered.get(),
             passed_over: others.map(|(at, why)| format!("{} {why}", self.servers[*at].address.base)).collect(),
         }
     }

@@ -116,7 +116,7 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Trouble> {
     if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
         return Some(of_tls(tls));
     }
-    let io = cause.downcast_ref::<io::Error>()?;
+    let Some(io) = cause.downcast_ref::<io::Error>() else { return alert_in_words(cause) };
     // An io::Error's source is that of what it wraps, so what it wraps is looked at here; it may wrap its own kind.
     if let Some(trouble) = io.get_ref().and_then(|inner| known(inner)) {
         return Some(trouble);
@@ -134,6 +134,17 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Trouble> {
         }
         _ => None,
     }
+}
+
+/// HTTP/2 hands an error of the connection on as its text alone: rustls's words for an alert, by the alert's name.
+fn alert_in_words(cause: &(dyn Error + 'static)) -> Option<Trouble> {
+    let text = cause.to_string();
+    let alert = text.rsplit_once("received fatal alert: ")?.1;
+    let ours = ["CertificateRequired", "BadCertificate", "UnsupportedCertificate", "CertificateExpired"]
+        .into_iter()
+        .chain(["CertificateUnknown", "CertificateRevoked", "UnknownCA", "AccessDenied"])
+        .any(|name| alert.starts_with(name));
+    Some(if ours { Trouble::OurCertificate } else { Trouble::Tls(alert.chars().take(60).collect()) })
 }
 
 fn of_tls(error: &rustls::Error) -> Trouble {

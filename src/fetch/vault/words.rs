@@ -25,6 +25,8 @@ pub struct Peer {
     pub host: String,
     pub min_tls: TlsVersion,
     pub connect_limit: Duration,
+    /// Whether it ever answered.
+    pub answered: bool,
     /// The other addresses that were tried, and what was wrong with each.
     pub passed_over: Vec<String>,
 }
@@ -105,7 +107,7 @@ fn of_connection(trouble: &Trouble, peer: &Peer) -> Option<(String, String)> {
         ),
         Trouble::OurCertificate => (
             format!("vault at {address} does not accept the client certificate, or wants one"),
-            "set tls.client_cert and tls.client_key to a certificate of the CA that the listener's tls_client_ca_file names, valid now and for clientAuth".to_owned(),
+            "set tls.client_cert and tls.client_key to one that the listener's tls_client_ca_file signed, valid now and for clientAuth".to_owned(),
         ),
         Trouble::Refused => (
             format!("vault at {address} refuses the connection"),
@@ -184,6 +186,16 @@ fn io_words(kind: ErrorKind) -> &'static str {
 
 /// Answers that are none of the store's.
 fn of_answer(trouble: &Trouble, peer: &Peer, step: &Step) -> (String, String) {
+    if matches!(trouble, Trouble::Broken) && !peer.answered {
+        // TLS 1.3: a server judges the client's certificate after the client believes itself connected.
+        return (
+            format!("vault at {} broke off before its first answer, while {}", peer.address, doing(step)),
+            format!(
+                "see vault's log; if its listener wants a client certificate, set tls.client_cert and tls.client_key to one that its tls_client_ca_file signed; `curl -i {}/v1/sys/health` must show JSON",
+                peer.address
+            ),
+        );
+    }
     let fault = match trouble {
         Trouble::TooLarge => "is larger than 1 MiB",
         Trouble::Encoded => "is compressed, which was not asked for",
@@ -226,6 +238,7 @@ fn of_status(status: u16, said: Said, peer: &Peer, step: &Step) -> Refusal {
             format!("vault at {address} answers 429: too many requests, or a standby"),
             "see `vault read sys/quotas/config` and `vault status`; start fewer at a time",
         ),
+        (500, _) if matches!(step, Step::Kubernetes { .. }) => login::unreviewed(status, step),
         (500..=599, _) => down(
             format!("vault at {address} answered {status} while {}", doing(step)),
             "see vault's log and `vault status`; a proxy before it answers 502 or 504 when it is down",

@@ -44,6 +44,15 @@ pub(super) fn of_status(status: u16, said: Said, step: &Step) -> Refusal {
     }
 }
 
+/// The answer to a token that the Kubernetes API does not know, and to an API that vault cannot reach.
+pub(super) fn unreviewed(status: u16, step: &Step) -> Refusal {
+    Refusal::new(
+        Exit::StoreUnavailable,
+        format!("the service account's token was not reviewed ({status}) while {}", super::doing(step)),
+        "the token has expired or is another cluster's, or vault cannot ask that cluster's API: see vault's log, its kubernetes_host, and whether its own account has `system:auth-delegator`",
+    )
+}
+
 fn no_token(mount: &str) -> Refusal {
     no(
         format!("the login at auth/{mount} gave no token"),
