@@ -61,6 +61,20 @@ impl Bao {
         shared.as_ref()
     }
 
+    /// A server of one's own, set up like the shared one.
+    pub fn own() -> Option<Bao> {
+        let mut bao = Bao::start(binary()?);
+        bao.set_up();
+        Some(bao)
+    }
+
+    /// Stops it in the middle of whatever it does, until the guard is dropped.
+    pub fn frozen(&self) -> Frozen {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("our own child");
+        Frozen(pid)
+    }
+
     /// A server of one's own that was initialised and never unsealed.
     pub fn sealed() -> Option<Bao> {
         let bao = Bao::start(binary()?);
@@ -231,6 +245,15 @@ impl Drop for Bao {
         self.child.kill().ok();
         self.child.wait().ok();
         std::fs::remove_dir_all(&self.dir).ok();
+    }
+}
+
+/// A server that stands still.
+pub struct Frozen(nix::unistd::Pid);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        nix::sys::signal::kill(self.0, nix::sys::signal::Signal::SIGCONT).expect("our own child");
     }
 }
 

@@ -30,25 +30,40 @@ pub type Script = fn(&str, usize) -> Option<Vec<Piece>>;
 pub struct FaultServer {
     pub address: String,
     seen: Arc<Mutex<Vec<String>>>,
+    tokens: Arc<Mutex<Vec<String>>>,
 }
 
 pub const TOKEN: &str = "hvs.fault-server-token";
 
 impl FaultServer {
     pub fn start(issued: &Issued, script: Script) -> FaultServer {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&seen);
+        FaultServer::start_with(issued, script, None)
+    }
+
+    /// With one more path that has a usual answer, in JSON.
+    pub fn start_with(issued: &Issued, script: Script, more: Option<(&'static str, &'static str)>) -> FaultServer {
+        let (seen, tokens) = (Arc::new(Mutex::new(Vec::<String>::new())), Arc::new(Mutex::new(Vec::new())));
+        let (log, token_log) = (Arc::clone(&seen), Arc::clone(&tokens));
         let port = listen_tls(issued, move |stream| {
-            while let Some((path, _)) = next_request(stream) {
+            while let Some(Asked { path, token, .. }) = next_request(stream) {
+                token_log.lock().expect("the log").extend(token);
                 let before = log.lock().expect("the log").iter().filter(|old| **old == path).count();
                 log.lock().expect("the log").push(path.clone());
-                let pieces = script(&path, before).unwrap_or_else(|| usual(&path));
+                let pieces = script(&path, before).unwrap_or_else(|| match more {
+                    Some((one, body)) if one == path => json("200 OK", body),
+                    _ => usual(&path),
+                });
                 if play(stream.get_mut(), pieces).is_none() {
                     return;
                 }
             }
         });
-        FaultServer { address: format!("https://localhost:{port}"), seen }
+        FaultServer { address: format!("https://localhost:{port}"), seen, tokens }
+    }
+
+    /// The tokens that came with requests, in order.
+    pub fn tokens(&self) -> Vec<String> {
+        self.tokens.lock().expect("the log").clone()
     }
 
     /// The paths that were asked for, in order.
@@ -123,23 +138,30 @@ fn usual(path: &str) -> Vec<Piece> {
     }
 }
 
-/// The path and the body of the next request.
-pub fn next_request(stream: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+/// A request.
+pub struct Asked {
+    pub path: String,
+    pub token: Option<String>,
+    pub body: Vec<u8>,
+}
+
+pub fn next_request(stream: &mut impl BufRead) -> Option<Asked> {
     let mut first = String::new();
     stream.read_line(&mut first).ok().filter(|n| *n > 0)?;
-    let (mut length, mut line) = (0, String::new());
+    let (mut length, mut token, mut line) = (0, None, String::new());
     loop {
         line.clear();
         stream.read_line(&mut line).ok().filter(|n| *n > 0)?;
-        match line.trim_end().to_ascii_lowercase().split_once(": ") {
-            Some(("content-length", value)) => length = value.parse().ok()?,
-            None if line.trim_end().is_empty() => break,
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().ok()?,
+            "x-vault-token" => token = Some(value.to_owned()),
             _ => {}
         }
     }
     let mut body = Vec::new();
     stream.take(length).read_to_end(&mut body).ok()?;
-    first.split(' ').nth(1).map(|path| (path.to_owned(), body))
+    first.split(' ').nth(1).map(|path| Asked { path: path.to_owned(), token, body })
 }
 
 pub fn play(stream: &mut impl Write, pieces: Vec<Piece>) -> Option<()> {

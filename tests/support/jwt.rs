@@ -12,7 +12,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::ca::Issued;
-use super::faults::{listen_tls, next_request, play};
+use super::faults::{Asked, listen_tls, next_request, play};
 
 /// An issuer: an RSA key in a directory.
 pub struct Issuer {
@@ -55,7 +55,7 @@ fn openssl(words: &[&str], file: Option<&Path>, input: &[u8]) -> Vec<u8> {
 /// Listens as the API server does for TokenReviews, and knows one good token, of `system:serviceaccount:bots:mm1`.
 pub fn token_reviews(issued: &Issued, good: String) -> u16 {
     listen_tls(issued, move |stream| {
-        while let Some((path, body)) = next_request(stream) {
+        while let Some(Asked { path, body, .. }) = next_request(stream) {
             let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
             let known = path.ends_with("/tokenreviews") && asked["spec"]["token"] == good.as_str();
             let status = match known {

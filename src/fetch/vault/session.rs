@@ -125,7 +125,7 @@ impl Session {
             trouble => trouble.may_pass().then_some(OUTAGE),
         };
         let attempt = async || answer::secret(&self.get(place).await?, &place.how);
-        let step = || Step::Read { name: want.name.clone(), place };
+        let step = || Step::Read { name: want.name.clone(), place, own: self.token.own };
         let document = by(self.work_end, retry::retrying(self.work_end, pauses, attempt))
             .await
             .map_err(|trouble| words::refusal(trouble, &self.cluster.peer(), &step()))?;

@@ -33,12 +33,29 @@ pub struct Peer {
 
 /// What was being done.
 pub enum Step<'a> {
-    Unwrap { expected: &'a [String] },
-    AppRole { mount: String },
-    Kubernetes { mount: String, role: String },
-    Jwt { mount: String, role: String },
-    Cert { mount: String },
-    Read { name: String, place: &'a Location },
+    Unwrap {
+        expected: &'a [String],
+    },
+    AppRole {
+        mount: String,
+    },
+    Kubernetes {
+        mount: String,
+        role: String,
+    },
+    Jwt {
+        mount: String,
+        role: String,
+    },
+    Cert {
+        mount: String,
+    },
+    /// `own`: by a token of this start's login.
+    Read {
+        name: String,
+        place: &'a Location,
+        own: bool,
+    },
     Capabilities,
 }
 
@@ -90,8 +107,8 @@ fn doing(step: &Step) -> String {
         Step::AppRole { mount } | Step::Kubernetes { mount, .. } | Step::Jwt { mount, .. } | Step::Cert { mount } => {
             format!("logging in at auth/{mount}")
         }
-        Step::Read { name, place } if place.is_written() => format!("writing for `{name}` ({})", place.path()),
-        Step::Read { name, place } => format!("reading `{name}` ({})", place.path()),
+        Step::Read { name, place, .. } if place.is_written() => format!("writing for `{name}` ({})", place.path()),
+        Step::Read { name, place, .. } => format!("reading `{name}` ({})", place.path()),
         Step::Capabilities => "asking what the token may do".to_owned(),
     }
 }
@@ -248,7 +265,7 @@ fn of_status(status: u16, said: Said, peer: &Peer, step: &Step) -> Refusal {
             "a proxy seems to answer: correct [vault] address, or let the proxy pass /v1/",
         ),
         _ => match step {
-            Step::Read { name, place } => read::of_status(status, said, name, place),
+            Step::Read { name, place, own } => read::of_status(status, said, name, place, *own),
             Step::Capabilities => Refusal::new(
                 Exit::StoreSaidNo,
                 format!("vault does not say what the token may do ({status})"),

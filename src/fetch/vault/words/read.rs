@@ -9,7 +9,7 @@ fn no(what: String, hint: String) -> Refusal {
     Refusal::new(Exit::StoreSaidNo, what, hint)
 }
 
-pub(super) fn of_status(status: u16, said: Said, name: &str, place: &Location) -> Refusal {
+pub(super) fn of_status(status: u16, said: Said, name: &str, place: &Location, own: bool) -> Refusal {
     let mount = &place.mount;
     let at = format!("`{name}`: {}", place.path());
     match (status, said) {
@@ -26,7 +26,12 @@ pub(super) fn of_status(status: u16, said: Said, name: &str, place: &Location) -
         }
         (403, _) => no(
             format!("{at} is forbidden to this token"),
-            format!("add to its policy: {}{}", place.policy_line(), data_hint(place)),
+            format!(
+                "{}add to its policy: {}{}",
+                if own { "" } else { "it may have expired (`vault token lookup`); else " },
+                place.policy_line(),
+                data_hint(place)
+            ),
         ),
         (404, Said::NoMount) => no(
             format!("{at}: nothing is mounted at {mount}/"),
