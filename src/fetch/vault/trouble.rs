@@ -53,6 +53,7 @@ pub enum Said {
     Destroyed(u64),
     NoData,
     NoToken,
+    NotRenewable,
     /// Asked to come back after so many seconds.
     Wait(u64),
 }
