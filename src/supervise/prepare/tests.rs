@@ -66,6 +66,7 @@ fn prepared(plan: &Plan) -> (Preparation<'_>, Hostile) {
     let role = Role { pid: Pid::from_raw(i32::MAX), channel: ours, log: LogLines::new("fetcher", log) };
     let fetching = Fetching {
         single_use: None,
+        region: None,
         role,
         gifts: Vec::new(),
         allowance: Allowance::fetcher(2),
@@ -84,6 +85,8 @@ fn prepared(plan: &Plan) -> (Preparation<'_>, Hostile) {
         ends,
         held: Vec::new(),
         notes: Vec::new(),
+        kept: Vec::new(),
+        keeping: None,
     };
     (preparation, Hostile { socket: theirs, log: writer.into(), pipe })
 }
