@@ -53,6 +53,8 @@ pub enum Said {
     Destroyed(u64),
     NoData,
     NoToken,
+    /// The policy itself says no: no replica will say otherwise.
+    Denied,
     /// Asked to come back after so many seconds.
     Wait(u64),
 }
