@@ -66,6 +66,7 @@ fn a_wrapped_single_use_secret_id_is_gone_after_its_use() {
     let config = write(&place, bao, &Config { auth: &auth, ..Config::default() });
     let (shown, _, _) = texts(&place.run(&["check", "-c", &config]));
     assert!(is_root() || shown.contains("is removed as soon as it was used"), "{shown}");
+    assert!(shown.contains("is good for one use, and `check --live` is one"), "{shown}");
     assert!(place.path("run/secret-id").exists(), "a check without --live uses nothing");
     let (out, err, code) = texts(&place.run(&["run", "-c", &config]));
     assert_eq!((out.as_str(), code), ("{\"key\": \"yes\"}\n", Some(0)), "{err}");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::model::{ClientFiles, FetchPlan, IdentityFile, Key, LoginPlan, SecretPlan, StorePlan};
 use super::{Host, keep};
-use crate::config::model::{Age, Secret, Vault, VaultAuth, Wrapping};
+use crate::config::model::{Age, Leases, Secret, Vault, VaultAuth, Wrapping};
 use crate::config::reference::Source;
 use crate::config::values::SecretName;
 use crate::config::{Config, Loaded};
@@ -36,6 +36,7 @@ pub fn decide(
         Some(vault) if uses(Source::Vault) => Some(store(config, vault, &places, notes)?),
         _ => None,
     };
+    notes.extend(vault.iter().flat_map(store_notes));
     let secrets = config
         .secrets
         .iter()
@@ -148,6 +149,30 @@ fn store(config: &Config, vault: &Vault, places: &Places<'_>, notes: &mut Vec<St
         keep,
         login: login(&vault.auth, places)?,
     })
+}
+
+/// What an operator should know before a start.
+fn store_notes(store: &StorePlan) -> Vec<String> {
+    let mut notes = Vec::new();
+    if store.leases == Leases::Unkept {
+        notes.push("leases = \"unkept\": a value that is leased ends with its lease, and nothing renews it".to_owned());
+    }
+    if let Some(keep) = store.keep {
+        notes.push(format!(
+            "a lease is renewed by a keeper that stays as long as the program; at its end: {}",
+            keep.on_lease_end
+        ));
+    }
+    let once = match &store.login {
+        LoginPlan::AppRole { secret_id: file, .. } | LoginPlan::Token { token: file } => {
+            file.wrapped || file.single_use
+        }
+        _ => false,
+    };
+    if once {
+        notes.push("the store's identity is good for one use, and `check --live` is one".to_owned());
+    }
+    notes
 }
 
 fn authority(vault: &Vault, places: &Places<'_>) -> Result<PathBuf, Refusal> {

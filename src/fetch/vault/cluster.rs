@@ -18,7 +18,7 @@ use crate::secret::SecretText;
 
 use super::address::Address;
 use super::transport::{Reply, Transport};
-use super::trouble::Trouble;
+use super::trouble::{Said, Trouble};
 use super::words::{self, Peer};
 
 pub struct Cluster {
@@ -71,8 +71,8 @@ impl Cluster {
     /// One round: the current server first, then each other one once, as long as nobody has taken the request up.
     pub async fn send(&self, endpoint: &impl Endpoint, token: Option<&SecretText>) -> Result<Reply, Trouble> {
         let mut asked = vec![false; self.servers.len()];
+        let mut at = self.current.get();
         loop {
-            let at = self.current.get();
             asked[at] = true;
             let outcome = match self.transport(at) {
                 Ok(transport) => transport.send(endpoint, token).await,
@@ -83,20 +83,33 @@ impl Cluster {
                 self.servers[at].answered.set(true);
             }
             match self.next(&outcome, &asked) {
-                Some((next, why)) => self.pass_over(at, next, why),
-                None => return outcome,
+                Some((next, why)) => at = self.pass_over(at, next, why),
+                None => return outcome.and_then(|reply| self.unless_leaderless(reply)),
             }
         }
+    }
+
+    /// A standby that leads back to where nobody served: the cluster has no active node for now.
+    fn unless_leaderless(&self, reply: Reply) -> Result<Reply, Trouble> {
+        match self.redirect(&reply) {
+            Some(_) => Err(Trouble::Status(reply.status, Said::NoLeader)),
+            None => Ok(reply),
+        }
+    }
+
+    /// The listed server that an answer redirects to, if it does.
+    fn redirect(&self, reply: &Reply) -> Option<usize> {
+        let location = reply.location.as_deref().filter(|_| matches!(reply.status, 301 | 302 | 307 | 308))?;
+        self.servers.iter().position(|server| server.address.is_of(location))
     }
 
     /// Who is to be asked instead, and why.
     fn next(&self, outcome: &Result<Reply, Trouble>, asked: &[bool]) -> Option<(usize, String)> {
         let unasked = || asked.iter().position(|asked| !asked);
         match outcome {
-            Ok(reply) if matches!(reply.status, 301 | 302 | 307 | 308) => {
-                let location = reply.location.as_deref()?;
-                let listed = self.servers.iter().position(|server| server.address.is_of(location))?;
-                (!asked[listed]).then(|| (listed, "redirects to another".to_owned()))
+            Ok(reply) if self.redirect(reply).is_some() => {
+                let listed = self.redirect(reply).filter(|listed| !asked[*listed]).or_else(unasked)?;
+                Some((listed, "redirects to another".to_owned()))
             }
             Ok(reply) if matches!(reply.status, 472 | 473 | 503) => {
                 Some((unasked()?, format!("is a standby, sealed or down ({})", reply.status)))
@@ -106,12 +119,13 @@ impl Cluster {
         }
     }
 
-    /// Another request under way may have moved on already.
-    fn pass_over(&self, at: usize, next: usize, why: String) {
+    /// Another request under way may have moved on already, and not to the same.
+    fn pass_over(&self, at: usize, next: usize, why: String) -> usize {
         self.passed_over.borrow_mut().insert(at, why);
         if self.current.get() == at {
             self.current.set(next);
         }
+        next
     }
 
     /// The connection to a server, made ready when it is first asked.

@@ -210,8 +210,10 @@ async fn converse(
     let mut fetched = session.read_all(wants, places).await?;
     let mut warnings = session.passed_over();
     if purpose == Purpose::Check {
-        for (got, beyond) in fetched.iter_mut().zip(session.beyond(places).await?) {
-            got.vouched.beyond = Some(beyond);
+        match session.beyond(places).await {
+            Ok(all) => fetched.iter_mut().zip(all).for_each(|(got, beyond)| got.vouched.beyond = Some(beyond)),
+            // The fetch itself went well: what could not be asked is told, and refuses nothing.
+            Err(refusal) => warnings.push(format!("{}; {}", refusal.what, refusal.hint)),
         }
     } else {
         warnings.extend(session.lease_warnings(wants, &fetched));

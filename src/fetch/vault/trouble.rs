@@ -54,6 +54,10 @@ pub enum Said {
     NoData,
     NoToken,
     NotRenewable,
+    /// A standby that knows no active node: the request went nowhere.
+    NoLeader,
+    /// The policy itself says no: no replica will say otherwise.
+    Denied,
     /// Asked to come back after so many seconds.
     Wait(u64),
 }
@@ -66,7 +70,7 @@ impl Trouble {
 
     /// Worth another try of a request that mints: the store has surely not done it, and may soon.
     pub fn surely_not_done(&self) -> bool {
-        matches!(self, Trouble::Refused | Trouble::Status(412 | 429 | 503, _))
+        matches!(self, Trouble::Refused | Trouble::Status(412 | 429 | 503, _) | Trouble::Status(_, Said::NoLeader))
     }
 
     /// There was no conversation: another address of the cluster may do better.
