@@ -192,7 +192,7 @@ fn has_a_token(memory: &[u8]) -> bool {
 fn a_lease_lives_as_long_as_the_program_and_no_longer() {
     let Some(database) = database() else { return };
     let _alone = alone();
-    let role = database.kind("lives", "4s", "1h");
+    let role = database.kind("lives", "8s", "1h");
     let mut bot = Bot::start(database, &role, "lives", "");
     let begun = Instant::now();
     if is_root() {
@@ -203,7 +203,7 @@ fn a_lease_lives_as_long_as_the_program_and_no_longer() {
             assert!(!has_a_token(&memory) && !holds(&bot.password) && !holds("database/creds/lives/"), "process {pid}");
         }
     }
-    while begun.elapsed() < Duration::from_secs(10) {
+    while begun.elapsed() < Duration::from_secs(18) {
         assert!(database.has(&bot.user) && bot.is_alive(), "after {:?}: {:#?}", begun.elapsed(), bot.said_so_far());
         std::thread::sleep(Duration::from_millis(200));
     }
@@ -265,7 +265,7 @@ fn an_outage_of_more_than_the_life_stops_the_program() {
 fn the_end_of_a_lease_does_what_the_config_says() {
     let Some(database) = database() else { return };
     let _alone = alone();
-    let role = database.kind("ends", "3s", "7s");
+    let role = database.kind("ends", "8s", "13s");
     let mut stopped = Bot::start(database, &role, "ends", "");
     let mut told = Bot::start(database, &role, "ends", "on_lease_end = \"signal:USR1\"\n");
     let mut ignored = Bot::start(database, &role, "ends", "on_lease_end = \"ignore\"\n");
