@@ -6,11 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
-pub mod fetcher;
+mod command;
 pub mod image;
 pub mod launcher;
 pub mod manager;
-mod open;
+pub mod open;
 pub mod roles;
 pub mod sanitise;
 mod slice;

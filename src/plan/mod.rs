@@ -10,6 +10,7 @@ mod delivery;
 mod fetch;
 mod handover;
 mod identity;
+mod keep;
 mod launch;
 mod model;
 mod notify;
@@ -17,8 +18,8 @@ mod readers;
 mod show;
 
 pub use model::{
-    Cage, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, Ids, Image, Key, LandlockPlan, Launch,
-    LoginPlan, Notify, Plan, SecretPlan, StorePlan, SyscallPlan,
+    Cage, ClientFiles, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, IdentityFile, Ids, Image, KeepPlan,
+    Key, LandlockPlan, Launch, LoginPlan, Notify, Plan, SecretPlan, StorePlan, SyscallPlan,
 };
 pub use show::{json, summary, text};
 
