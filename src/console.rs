@@ -92,7 +92,7 @@ enum Level {
 impl Level {
     fn of(event: &str) -> Level {
         match event {
-            "denied" | "denials" | "killed" | "left" => Level::Warning,
+            "denied" | "denials" | "killed" | "leases" | "left" => Level::Warning,
             _ => Level::Info,
         }
     }
