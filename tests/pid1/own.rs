@@ -1,0 +1,1 @@
+//! What portcullis alone offers: `stop_signal`, `rewrite`, `stop_before`.
