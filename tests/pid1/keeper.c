@@ -1,6 +1,6 @@
 /* Whoever starts an init that is not PID 1: a keeper of one child, or a shell with job control on a terminal.
  *
- * Descriptor 7 has its commands, one line each: run, run-bg, fg, bg, who, modes, raw. Descriptor 8 gets its news: what became
+ * Descriptor 7 has its commands, one line each: run, run-bg, fg, bg, who, modes, left. Descriptor 8 gets its news: what became
  * of the job, and how many processes it left behind. Being PID 1 of a namespace, it takes them along when it ends. */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -22,6 +22,7 @@ static pid_t job;
 static int stopped, interactive;
 static struct termios own;
 static sigset_t found;
+static struct sigaction found_chld;
 
 static void tell(const char *format, ...) {
     char text[256];
@@ -44,6 +45,8 @@ static void start(char **command, int foreground) {
             for (int signal_ = 1; signal_ < 32; signal_++)
                 signal(signal_, SIG_DFL);
         }
+        if (!interactive)
+            sigaction(SIGCHLD, &found_chld, 0);
         sigprocmask(SIG_SETMASK, &found, 0);
         execv(command[0], command);
         _exit(94);
@@ -53,6 +56,10 @@ static void start(char **command, int foreground) {
         if (foreground)
             tcsetpgrp(0, job);
     }
+    // The streams are the job's alone: their other ends hear of it, not of us.
+    if (!interactive)
+        for (int stream = 0; stream < 3; stream++)
+            close(stream), open("/dev/null", O_RDWR | O_CLOEXEC);
     tell("job %d", job);
 }
 
@@ -106,13 +113,15 @@ static void obey(char **command, const char *word) {
         kill(-job, SIGCONT);
         stopped = 0;
         tell("bg");
+    } else if (!strcmp(word, "left")) {
+        tell("left %d", left());
     } else {
         terminal(word);
     }
 }
 
-/* True when the job has ended. Before the terminal is taken back, its state is told: that is what the job left. */
-static int news(void) {
+/* Before the terminal is taken back, its state is told: that is what the job left. */
+static void news(void) {
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
@@ -128,18 +137,21 @@ static int news(void) {
         }
         tell(WIFEXITED(status) ? "exited %d" : "signalled %d", WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
         tell("left %d", left());
-        return 1;
     }
-    return 0;
 }
 
 int keep(char **command, int terminal_) {
     interactive = terminal_;
+    // What its own parent left it is for the init, not for itself.
+    struct sigaction chld = {.sa_handler = SIG_DFL};
+    sigaction(SIGCHLD, &chld, &found_chld);
     sigset_t children;
     sigemptyset(&children);
     sigaddset(&children, SIGCHLD);
     sigprocmask(SIG_BLOCK, &children, &found);
     int signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+    // A standard number that was closed is the job's to find closed.
+    signals = fcntl(signals, F_DUPFD_CLOEXEC, 10);
     fcntl(COMMANDS, F_SETFD, FD_CLOEXEC);
     fcntl(NEWS, F_SETFD, FD_CLOEXEC);
     if (interactive) {
@@ -154,11 +166,11 @@ int keep(char **command, int terminal_) {
         poll(ready, 2, -1);
         struct signalfd_siginfo info;
         char word[64];
-        if (ready[0].revents && read(signals, &info, sizeof info) > 0 && news())
-            return 0;
+        if (ready[0].revents && read(signals, &info, sizeof info) > 0)
+            news();
         if (ready[1].revents && fgets(word, sizeof word, commands))
             word[strcspn(word, "\n")] = 0, obey(command, word);
         else if (ready[1].revents)
-            return 1;
+            return 0;
     }
 }

@@ -9,6 +9,7 @@
 mod support;
 
 mod codes;
+mod commands;
 mod orphans;
 mod own;
 mod shutdown;

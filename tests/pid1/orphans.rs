@@ -81,7 +81,7 @@ cases! {
         let mut running = stage.start(&["catch:40", "say:ready", "fork{", "batch:500", "batch:500", "}", "count:1000", "exit:3"])?;
         running.says("ready")?;
         for _ in 0..1000 {
-            running.signal(40);
+            running.signal(40)?;
         }
         running.says("storm 1000 wrong 0")?;
         running.ends_with(3).map(drop)
@@ -147,7 +147,7 @@ cases! {
         let running = stage.start(&["catch:40", "say:ready", "count:100", "line"])?;
         running.says("ready")?;
         for _ in 0..100 {
-            running.signal(40);
+            running.signal(40)?;
         }
         running.says("storm 100 wrong 0")?;
         asleep(&running)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -182,6 +183,7 @@ static void word(const char *verb, const char *value) {
     else if (!strcmp(verb, "block")) { uint64_t set = set_of(value); syscall(SYS_rt_sigprocmask, SIG_BLOCK, &set, 0, 8); }
     else if (!strcmp(verb, "catch")) catch (set_of(value));
     else if (!strcmp(verb, "hear")) while (number--) hear();
+    else if (!strcmp(verb, "quiet")) { siginfo_t info; while (number--) next(&info); }
     else if (!strcmp(verb, "until")) while (hear() != number) ;
     else if (!strcmp(verb, "count")) storm(number, 0);
     else if (!strcmp(verb, "values")) storm(number, 1);
@@ -199,6 +201,7 @@ static void word(const char *verb, const char *value) {
     else if (!strcmp(verb, "umask")) say("umask %03o", umask(0));
     else if (!strcmp(verb, "status")) status(value);
     else if (!strcmp(verb, "tty")) terminal(value);
+    else if (!strcmp(verb, "name")) prctl(PR_SET_NAME, value);
     else if (!strcmp(verb, "reap")) while (wait(0) > 0) ;
     else say("no such word: %s", verb), _exit(96);
 }

@@ -45,8 +45,7 @@ pub struct Surroundings {
 pub fn spawn(command: &[OsString], folder: &Path, mut surroundings: Surroundings) -> Child {
     let mut spawned = Command::new(&command[0]);
     spawned.args(&command[1..]).current_dir(folder).env_clear();
-    let closed: Vec<RawFd> =
-        (0..3).filter(|at| matches!(surroundings.streams[*at as usize], Stream::Closed)).collect();
+    let closed: Vec<RawFd> = (0..3).filter(|at| matches!(surroundings.streams[*at as usize], Stream::Closed)).collect();
     let [input, output, errors] = &mut surroundings.streams;
     spawned.stdin(input.stdio()).stdout(output.stdio()).stderr(errors.stdio());
     // Well above every number that is wanted, so that placing one does not overwrite another.
@@ -72,14 +71,21 @@ fn raised(fd: &OwnedFd) -> OwnedFd {
 
 fn prepare(more: &[(OwnedFd, RawFd)], closed: &[RawFd], terminal: bool, before: Option<fn()>) -> std::io::Result<()> {
     let none = std::ptr::null();
-    // SAFETY: system calls with constant texts and numbers.
+    // What the standard library's own way to start processes leaves ignored for its children: 32, of the C library.
+    let fresh = [0u64; 4];
+    // SAFETY: system calls with constant texts and numbers; the kernel reads a whole sigaction.
     unsafe {
+        for signal in [32, 33] {
+            libc::syscall(libc::SYS_rt_sigaction, signal, fresh.as_ptr(), 0, 8);
+        }
         let own = libc::unshare(libc::CLONE_NEWNS) == 0
             && libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none.cast()) == 0
             && libc::mount(c"proc".as_ptr(), c"/proc".as_ptr(), c"proc".as_ptr(), 0, none.cast()) == 0;
         if !own || (terminal && (libc::setsid() == -1 || libc::ioctl(0, libc::TIOCSCTTY, 0) == -1)) {
             return Err(std::io::Error::last_os_error());
         }
+        // Whatever else the test was started with.
+        libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
         for (fd, at) in more {
             libc::dup2(fd.as_raw_fd(), *at);
         }

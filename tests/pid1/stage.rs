@@ -90,10 +90,18 @@ impl<'a> Start<'a> {
     /// All three streams are a new terminal, which is the session's; not PID 1, the init is a job of a shell then.
     pub fn on_a_terminal(mut self) -> Self {
         let pair = nix::pty::openpty(None, None).expect("a terminal");
-        let end = || Stream::File(File::from(pair.slave.try_clone().expect("a descriptor")));
+        // Other tests start processes at the same time: these may not have them.
+        let own = |fd: &OwnedFd| fd.try_clone().expect("a descriptor");
+        let end = || Stream::File(File::from(own(&pair.slave)));
         self.surroundings.streams = [end(), end(), end()];
         self.surroundings.terminal = true;
-        self.terminal = Some(pair.master);
+        self.terminal = Some(own(&pair.master));
+        self
+    }
+
+    /// The terminal stays nobody's controlling one.
+    pub fn without_a_session(mut self) -> Self {
+        self.surroundings.terminal = false;
         self
     }
 
@@ -130,11 +138,13 @@ impl<'a> Start<'a> {
         let out = master.map(spawn::lines).or_else(|| child.stdout.take().map(spawn::lines));
         let errors = child.stderr.take().map(spawn::lines);
         let stdin = child.stdin.take().map(|pipe| File::from(OwnedFd::from(pipe))).or(terminal.map(File::from));
-        let mut running = Running { init: child.id() as i32, child, stdin, out, errors, commands, news, patience: stage.patience };
+        let mut running =
+            Running { init: child.id() as i32, child, stdin, out, errors, commands, news, patience: stage.patience };
         if stage.home == Home::Subreaper {
             running.order(first)?;
             running.news_is("job 2")?;
-            running.init = *children(running.init).first().ok_or("the keeper has no child")?;
+            // It may have ended already: there is no process 0.
+            running.init = children(running.init).first().copied().unwrap_or_default();
         }
         Ok(running)
     }
@@ -181,6 +191,38 @@ impl Running {
         if line == wanted { Ok(()) } else { Err(format!("`{line}` instead of `{wanted}`; {:?}", self.said())) }
     }
 
+    /// Says this sooner or later: on a terminal there are also echoes, and the messages of init.
+    pub fn says_at_last(&self, wanted: &str) -> Result<(), String> {
+        let mut seen = Vec::new();
+        loop {
+            let line = self.line().map_err(|why| format!("{why}; `{wanted}` was due after {seen:?}"))?;
+            if line.ends_with(wanted) {
+                return Ok(());
+            }
+            seen.push(line);
+        }
+    }
+
+    /// A new size of the terminal, in rows and columns.
+    pub fn resize(&self, rows: u16, columns: u16) -> Result<(), String> {
+        let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let master = std::os::fd::AsRawFd::as_raw_fd(self.stdin.as_ref().ok_or("no terminal")?);
+        // SAFETY: the kernel reads one winsize that lives here.
+        match unsafe { libc::ioctl(master, libc::TIOCSWINSZ, &raw const size) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error().to_string()),
+        }
+    }
+
+    /// The other end of the terminal is closed.
+    pub fn hang_up(&mut self) -> Result<(), String> {
+        self.out = None;
+        // The reader has that end as well: the echo of a line wakes it, and it finds nobody to tell.
+        self.type_in("\n")?;
+        self.stdin = None;
+        Ok(())
+    }
+
     /// The output has ended, though init lives.
     pub fn output_ends(&self) -> Result<(), String> {
         match self.out.as_ref().ok_or("no output")?.recv_timeout(self.patience) {
@@ -194,13 +236,20 @@ impl Running {
         self.errors.iter().flat_map(|errors| errors.try_iter().collect::<Vec<_>>()).collect()
     }
 
-    /// The next message of the init.
-    pub fn message(&self) -> Result<String, String> {
-        next(self.errors.as_ref().ok_or("no messages")?, self.patience)
+    /// To init; an error where it is gone.
+    pub fn signal(&self, signal: i32) -> Result<(), String> {
+        if state(self.init).is_none_or(|state| state == 'Z') {
+            return Err("init has ended".to_owned());
+        }
+        spawn::kill(self.init, signal);
+        Ok(())
     }
 
-    pub fn signal(&self, signal: i32) {
-        spawn::kill(self.init, signal);
+    /// How many processes live beside the keeper now.
+    pub fn left(&mut self) -> Result<usize, String> {
+        self.order("left")?;
+        let news = self.news()?;
+        news.strip_prefix("left ").and_then(|number| number.parse().ok()).ok_or(news)
     }
 
     /// A line to its standard input, or to the terminal.
@@ -215,7 +264,8 @@ impl Running {
     }
 
     pub fn news(&self) -> Result<String, String> {
-        next(self.news.as_ref().ok_or("there is no keeper")?, self.patience).map_err(|why| format!("{why}, waiting for news"))
+        next(self.news.as_ref().ok_or("there is no keeper")?, self.patience)
+            .map_err(|why| format!("{why}, waiting for news"))
     }
 
     pub fn news_is(&self, wanted: &str) -> Result<(), String> {
@@ -233,7 +283,8 @@ impl Running {
         let (mut code, mut left) = (None, 0);
         if let Some(news) = &self.news {
             loop {
-                let said = next(news, self.patience).map_err(|why| format!("{why}, waiting for the end; {:?}", self.said()))?;
+                let said = next(news, self.patience)
+                    .map_err(|why| format!("{why}, waiting for the end; {:?}", self.said()))?;
                 match said.split_once(' ') {
                     Some(("exited", number)) => code = number.parse().ok(),
                     Some(("left", number)) => {
@@ -244,6 +295,8 @@ impl Running {
                 }
             }
         }
+        // A keeper ends when nobody has orders for it.
+        self.commands = None;
         if !spawn::ends_within(self.child.id() as i32, self.patience) {
             return Err(format!("it does not end; {:?}", self.said()));
         }
@@ -251,9 +304,15 @@ impl Running {
         if self.news.is_none() {
             code = status.code();
         }
-        let rest = |lines: &Option<Receiver<String>>| lines.iter().flat_map(|lines| lines.iter().collect::<Vec<_>>()).collect();
+        let rest = |lines: &Option<Receiver<String>>| {
+            lines.iter().flat_map(|lines| lines.iter().collect::<Vec<_>>()).collect()
+        };
         // Descriptors of the test's own keep a terminal open: its reader would wait for ever.
-        let out = if self.errors.is_some() { rest(&self.out) } else { self.out.iter().flat_map(Receiver::try_iter).collect() };
+        let out = if self.errors.is_some() {
+            rest(&self.out)
+        } else {
+            self.out.iter().flat_map(Receiver::try_iter).collect()
+        };
         Ok(End { code, out, errors: rest(&self.errors), left })
     }
 

@@ -3,9 +3,9 @@
 use std::fs::File;
 
 use crate::spawn::Stream;
+use crate::stage::Stage;
 use crate::table::Tini::{Fails, FailsAsPid1, Passes};
 use crate::table::{Judged, cases, holds, same};
-use crate::stage::Stage;
 
 const HOLDS: &str = "it keeps what it was started with open for its own life";
 
@@ -20,14 +20,15 @@ fn full() -> Stream {
 
 /// The write end of a pipe that nobody reads.
 fn broken() -> Stream {
-    let (read, write) = nix::unistd::pipe().expect("a pipe");
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).expect("a pipe");
     drop(read);
     Stream::File(write.into())
 }
 
 /// A pipe that is full, and its read end.
 fn stuffed() -> (File, Stream) {
-    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_NONBLOCK).expect("a pipe");
+    let (read, write) =
+        nix::unistd::pipe2(nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_CLOEXEC).expect("a pipe");
     while nix::unistd::write(&write, &[b'x'; 4096]).is_ok() {}
     let flags = nix::fcntl::OFlag::empty();
     nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETFL(flags)).expect("blocking");
@@ -63,7 +64,7 @@ cases! {
         let (reader, errors) = stuffed();
         let mut running = stage.begin().stream(2, errors).start(&["catch:15", "say:ready", "hear", "exit:8"])?;
         running.says("ready")?;
-        running.signal(libc::SIGTERM);
+        running.signal(libc::SIGTERM)?;
         running.says("heard 15")?;
         running.ends_with(8)?;
         drop(reader);
@@ -87,7 +88,7 @@ cases! {
 
     /// Whoever writes to a workload that has closed its input learns it.
     the_input_is_not_held, Fails(HOLDS) => |stage| {
-        let mut running = stage.start(&["null:0", "say:ready", "catch:10", "hear"])?;
+        let mut running = stage.start(&["catch:10", "null:0", "say:ready", "hear"])?;
         running.says("ready")?;
         running.until("writing fails", |running| {
             let mut poll = libc::pollfd {
@@ -97,16 +98,16 @@ cases! {
             unsafe { libc::poll(&raw mut poll, 1, 0) };
             poll.revents & libc::POLLERR != 0
         })?;
-        running.signal(libc::SIGUSR1);
+        running.signal(libc::SIGUSR1)?;
         running.ends_with(0).map(drop)
     }
 
     /// Whoever reads a workload that has closed its output sees the end of it.
     the_output_is_not_held, Fails(HOLDS) => |stage| {
-        let mut running = stage.start(&["say:ready", "null:1", "catch:10", "hear"])?;
+        let mut running = stage.start(&["catch:10", "say:ready", "null:1", "hear"])?;
         running.says("ready")?;
         running.output_ends()?;
-        running.signal(libc::SIGUSR1);
+        running.signal(libc::SIGUSR1)?;
         running.ends_with(0).map(drop)
     }
 
