@@ -34,6 +34,7 @@ impl Stage {
         fs::copy(stage.path("portcullis"), stage.path("unreadable")).expect("the binary is copied");
         fs::set_permissions(stage.path("unreadable"), fs::Permissions::from_mode(0o111)).expect("mode set");
         stage.compile("workload", "workload.c", &["-static", "-nostdlib", "-fno-stack-protector"]);
+        stage.compile("ignores", "workload.c", &["-static", "-nostdlib", "-fno-stack-protector", "-DIGNORE"]);
         stage.compile("dynamic", "workload.c", &["-DWITH_LIBC"]);
         stage.compile("peak", "peak.c", &["-static"]);
         stage

@@ -164,7 +164,7 @@ pub struct Running {
     errors: Option<Receiver<String>>,
     commands: Option<File>,
     news: Option<Receiver<String>>,
-    patience: Duration,
+    pub patience: Duration,
 }
 
 /// How it ended.

@@ -48,7 +48,7 @@ pub type Judged = Result<(), String>;
 /// Longer than anything takes; a hang is a hang at any length.
 const HANGS: Duration = Duration::from_secs(30);
 /// For a case that tini is known to fail: many of its failures are hangs.
-const KNOWN_HANGS: Duration = Duration::from_secs(3);
+const KNOWN_HANGS: Duration = Duration::from_secs(2);
 
 pub fn judge(init: Init, home: Home, tini: Tini, case: fn(&Stage) -> Judged) {
     if !support::start::is_root() {
