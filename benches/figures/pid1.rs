@@ -1,7 +1,7 @@
 //! As PID 1: the start, 60,000 forwarded signals, and `health`, each beside tini's where tini has one.
 
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::stage::Stage;
@@ -13,12 +13,13 @@ const SIGNAL: i32 = 40;
 
 pub fn section(stage: &Stage) {
     start(stage);
+    window(stage);
     signals(stage);
     health(stage);
 }
 
-/// Runs it with the first process that is started in it as PID 1 of a new namespace with its own `/proc`.
-fn in_a_namespace<T: Send>(command: &mut Command, run: impl FnOnce(&mut Command) -> T + Send) -> T {
+/// As PID 1 of a new namespace with its own `/proc`.
+fn in_a_namespace(command: &mut Command) -> std::io::Result<Child> {
     // SAFETY: between fork and exec: system calls with constant texts alone.
     unsafe {
         command.pre_exec(|| {
@@ -34,7 +35,7 @@ fn in_a_namespace<T: Send>(command: &mut Command, run: impl FnOnce(&mut Command)
         let thread = scope.spawn(|| {
             // SAFETY: changes where this thread's next child is born, and nothing else.
             assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0, "a pid namespace");
-            run(command)
+            command.spawn()
         });
         thread.join().expect("the thread that starts it")
     })
@@ -50,7 +51,7 @@ fn start(stage: &Stage) {
     heading("start to the first instruction, as PID 1 (its namespaces and their /proc included, for all alike)");
     let workload = stage.path("workload");
     let none = stage.config("none.toml", &[workload.as_os_str()], "", "");
-    let start = |mut command: Command| in_a_namespace(&mut command, |command| stage.start(command, 0));
+    let start = |mut command: Command| stage.start_by(&mut command, 0, in_a_namespace);
     let arms: [Arm; 3] = [
         ("bare exec", Box::new(|| start(Command::new(&workload)))),
         ("tini", Box::new(|| start(tini(&workload)))),
@@ -60,6 +61,36 @@ fn start(stage: &Stage) {
     let [_, tini, ours] = &all[..] else { unreachable!("three arms") };
     times(&all, tini, "tini's");
     verdict("as PID 1, times tini's", ms(ours.median()) / ms(tini.median()), 3.0, "x");
+}
+
+/// From the exec to the moment from which a TERM is kept: before it, the kernel drops what a PID 1 has no handler for.
+fn window(stage: &Stage) {
+    heading("from the exec to the first instruction of main, in which a TERM to PID 1 is dropped by the kernel");
+    let workload = stage.path("workload");
+    let none = stage.config("none.toml", &[workload.as_os_str()], "", "");
+    for (name, ours) in [("tini", false), ("portcullis", true)] {
+        let mut series = Series::new(name);
+        for _ in 0..stage.runs {
+            let mut command = if ours { stage.portcullis(&none) } else { tini(&workload) };
+            command.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+            // It returns when the exec is done.
+            let mut child = in_a_namespace(&mut command).expect("a start");
+            let begun = Instant::now();
+            while !holds_term(child.id()) {
+                std::hint::spin_loop();
+            }
+            series.add(begun.elapsed());
+            drop(child.stdin.take());
+            assert!(child.wait().expect("waited for").success());
+        }
+        value(name, ms(series.median()), "ms");
+    }
+}
+
+fn holds_term(pid: u32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let set = text.lines().find_map(|line| line.strip_prefix("SigBlk:\t")).unwrap_or_default();
+    u64::from_str_radix(set, 16).unwrap_or_default() >> (libc::SIGTERM - 1) & 1 == 1
 }
 
 fn signals(stage: &Stage) {
@@ -81,7 +112,7 @@ fn signals(stage: &Stage) {
 }
 
 fn forwarding(stage: &Stage, mut command: Command, send: fn(i32)) -> Duration {
-    let (mut child, _) = in_a_namespace(&mut command, |command| stage.start_and_keep(command, 0));
+    let (mut child, _) = stage.start_and_keep_by(&mut command, 0, in_a_namespace);
     let pid = child.id() as i32;
     // What it does after its workload's first instruction is not what is measured.
     std::thread::sleep(Duration::from_millis(100));

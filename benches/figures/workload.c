@@ -25,7 +25,7 @@ void _start(void)
 {
     volatile long time[2];
 #ifdef IGNORE
-    volatile long ignore[4] = {1 /* SIG_IGN */, 0, 0, 0};
+    static volatile long ignore[4] = {1 /* SIG_IGN */, 0, 0, 0}; /* not on the stack, which is not aligned at _start */
     call4(SYS_rt_sigaction, 40, (long)ignore, 0, 8);
 #endif
     call(SYS_clock_gettime, 1, (long)time, 0);

@@ -38,10 +38,14 @@ pub fn settle(plan: &Plan) -> Result<(), Refusal> {
             "an outer sandbox forbids seccomp",
         )
     })?;
-    memory::trim_heap();
-    // No protection, only thrift: a kernel that keeps the pages costs memory and nothing else.
-    memory::drop_own_text().ok();
     Ok(())
+}
+
+/// The last thing before the first sleep, so that nothing of the start is touched again. No protection, only thrift: a kernel
+/// that keeps the pages costs memory and nothing else.
+pub fn give_back_memory() {
+    memory::trim_heap();
+    memory::drop_own_text().ok();
 }
 
 /// Whoever reads the workload's output, or writes its input, hears of its end from the workload alone: init holds neither. The

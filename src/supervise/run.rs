@@ -151,6 +151,7 @@ impl Supervisor<'_> {
         for arrived in std::mem::take(&mut self.held) {
             self.signal(arrived)?;
         }
+        resident::give_back_memory();
         while self.children {
             let mut until = None;
             if let State::Ending(ending) = &mut self.state {
