@@ -8,6 +8,8 @@ use crate::stage::Stage;
 use crate::table::{Arm, Series, heading, interleave, ms, times, value, verdict};
 
 const SIGNALS: u32 = 60_000;
+/// A way to send them all, and its name.
+type Kind = (&'static str, fn(i32));
 /// The one that the workload ignores.
 const SIGNAL: i32 = 40;
 
@@ -97,7 +99,7 @@ fn signals(stage: &Stage) {
     heading(&format!("processor time of init for {SIGNALS} forwarded signals"));
     let workload = stage.path("ignores");
     let config = stage.config("ignores.toml", &[workload.as_os_str()], "", "");
-    let kinds: [(&str, fn(i32)); 2] = [("all at once", at_once), ("each when the last one is through", one_by_one)];
+    let kinds: [Kind; 2] = [("all at once", at_once), ("each when the last one is through", one_by_one)];
     for (how, send) in kinds {
         let mut all = [Series::new("tini"), Series::new("portcullis")];
         for _ in 0..stage.runs.min(5) {

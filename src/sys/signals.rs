@@ -95,7 +95,7 @@ impl Batch {
         self.count = 0;
         // SAFETY: the kernel writes at most `room` bytes into an array of that size that is ours.
         match check(unsafe { libc::read(signalfd.as_raw_fd(), self.infos.as_mut_ptr().cast(), room) } as libc::c_long) {
-            Ok(length) if length as usize % size == 0 => {
+            Ok(length) if (length as usize).is_multiple_of(size) => {
                 self.count = length as usize / size;
                 Ok(self.count == MOST_AT_ONCE)
             }
