@@ -22,6 +22,7 @@ pub struct Config {
     pub log_format: LogFormat,
     pub workload: Workload,
     pub secrets: BTreeMap<SecretName, Secret>,
+    /// The forms in which the program gets its secrets.
     pub deliver: Deliver,
     pub age: Age,
     pub vault: Option<Vault>,
@@ -130,6 +131,7 @@ pub struct StopBefore {
 pub struct Env {
     /// Handed on as found.
     pub pass: Vec<EnvName>,
+    /// Set to these values, which are no secrets: they stand in the config.
     pub set: BTreeMap<EnvName, String>,
 }
 
@@ -231,6 +233,7 @@ pub struct Vault {
     /// `VAULT_NAMESPACE` if not given.
     pub namespace: Option<String>,
     pub auth: VaultAuth,
+    /// How the store is recognised.
     #[serde(default)]
     pub tls: Tls,
     /// Mount path to kind; an unlisted mount is the first segment of the path, and `kv2`.
@@ -244,6 +247,7 @@ pub struct Vault {
 pub enum VaultAuth {
     /// By role id and secret id.
     Approle {
+        /// The role's id, which is no secret.
         role_id: String,
         /// The secret id stands in this file, alone.
         secret_id_file: String,

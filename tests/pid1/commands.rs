@@ -102,7 +102,7 @@ fn install_makes_a_whole_copy_in_one_step() {
         assert_eq!((err.as_str(), code), ("", Some(0)));
         let made = place.path(made);
         assert!(std::fs::read(&made).expect("the copy") == own);
-        assert_eq!(std::fs::symlink_metadata(&made).expect("the copy").permissions().mode() & 0o7777, 0o755);
+        assert_eq!(std::fs::symlink_metadata(&made).expect("the copy").permissions().mode() & 0o7777, 0o111);
         assert!(Command::new(&made).arg("--version").status().expect("the copy").success());
     }
     let mut left: Vec<String> = std::fs::read_dir(place.path("app"))
@@ -136,4 +136,19 @@ fn bash_takes_its_completions() {
     );
     let output = Command::new("bash").args(["--norc", "-c", &asked]).output().expect("bash");
     assert!(texts(&output).0.split_whitespace().any(|word| word == "health"), "{output:?}");
+}
+
+/// An image's binary of mode 0111, and an init container of a plain user.
+#[test]
+fn install_of_what_cannot_be_read_is_refused_in_words_of_its_own() {
+    use std::os::unix::process::CommandExt;
+    if !is_root() {
+        return crate::support::skip("only root can become another user");
+    }
+    let place = Place::new();
+    let unreadable = place.write("unreadable", std::fs::read(binary()).expect("the binary"), 0o111);
+    let output = Command::new(unreadable).args(["install", "/tmp"]).uid(65532).gid(65532).env_clear().output();
+    let (out, err, code) = texts(&output.expect("portcullis"));
+    assert_eq!((out.as_str(), code), ("", Some(78)));
+    assert!(err.starts_with("portcullis: refused: this binary cannot be read, so it cannot be copied: "), "{err}");
 }
