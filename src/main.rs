@@ -7,6 +7,7 @@ use std::time::Instant;
 use portcullis::launch::sanitise;
 
 fn main() -> ExitCode {
+    let mask = sanitise::hold_signals();
     let begun = Instant::now();
     portcullis::internal_errors_are_refusals();
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
         portcullis::log::start();
         portcullis::keep::main();
     }
-    let code = match sanitise::sanitise() {
+    let code = match mask.and_then(sanitise::sanitise) {
         Ok(started) => {
             portcullis::log::start();
             portcullis::cli::run(arguments, &started, begun)

@@ -13,7 +13,8 @@ use crate::config::reference::Reference;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub deadline: Duration,
-    pub stop_timeout: Duration,
+    pub stop: Stop,
+    pub rewrite: Rewrite,
     pub mode: Mode,
     pub launch: Launch,
     pub cage: Cage,
@@ -25,6 +26,20 @@ pub struct Plan {
     /// What `check` tells beside the plan: what is missing, what is exposed.
     pub notes: Vec<String>,
 }
+
+/// How the workload is asked to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// What it gets for the TERM that init gets.
+    pub signal: i32,
+    /// What it gets before that, each with the time that it then has.
+    pub before: Vec<(i32, Duration)>,
+    /// From the first TERM to the KILL of what remains.
+    pub timeout: Duration,
+}
+
+/// Signals that are taken for others, or for none, by their numbers.
+pub type Rewrite = BTreeMap<i32, Option<i32>>;
 
 /// The program and its surroundings.
 #[derive(Debug, Clone, PartialEq)]

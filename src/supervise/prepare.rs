@@ -121,8 +121,8 @@ fn unheard(why: &str) -> Refusal {
     )
 }
 
-/// A held signal is one that nobody can hear yet; more than this are no messages but noise.
-pub(super) const MOST_HELD: usize = 64;
+/// A held signal is one that nobody can hear yet: a storm of ten thousand fits, in 400 KB that are given back afterwards.
+pub(super) const MOST_HELD: usize = 16_384;
 
 /// What became readable.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -342,7 +342,7 @@ impl<'a> Preparation<'a> {
             }
         }
         if let Some(launching) = &self.launching {
-            tty::take_back(launching.launcher.role.pid);
+            tty::take_back_from(launching.launcher.role.pid);
         }
         self.print_logs();
         self.give_up();

@@ -130,6 +130,7 @@ pub const INIT: &[Group] = &[
             SYS_rt_sigaction SYS_rt_sigreturn SYS_sigaltstack SYS_exit SYS_exit_group SYS_setpgid SYS_getpgid
         ],
     },
+    Group { who: "init", why: "stop and go on together with its workload", calls: calls![SYS_rt_sigpending] },
     #[cfg(target_arch = "x86_64")]
     Group { who: "init", why: "older forms", calls: calls![SYS_poll SYS_open SYS_getpgrp] },
 ];

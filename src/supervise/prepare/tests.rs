@@ -8,14 +8,15 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::*;
 use crate::config::model::{Dns, LogFormat, Mode};
-use crate::plan::{Cage, Delivery, Ids, Image, LandlockPlan, Launch, SyscallPlan};
+use crate::plan::{Cage, Delivery, Ids, Image, LandlockPlan, Launch, Rewrite, Stop, SyscallPlan};
 use crate::refusal::Exit;
 use crate::wire::{self, Channel, Frame, LogLines, NO_TIME, Tag};
 
 fn plan() -> Plan {
     Plan {
         deadline: Duration::from_secs(1),
-        stop_timeout: Duration::from_secs(1),
+        stop: Stop { signal: libc::SIGTERM, before: Vec::new(), timeout: Duration::from_secs(1) },
+        rewrite: Rewrite::new(),
         mode: Mode::Supervise,
         launch: Launch {
             program: "/bin/true".into(),
