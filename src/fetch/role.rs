@@ -103,7 +103,8 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
         let init = nix::unistd::getppid();
         ids::change(uid, gid, &[])?;
         // The change cleared the death signal (prctl(2)); init may have died in between.
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(|errno| {
+        process::die_with_parent().map_err(|errno| {
+            let errno = cause(errno);
             Refusal::host(format!("setting the parent-death signal failed: {errno}"), "an outer sandbox forbids it")
         })?;
         if nix::unistd::getppid() != init {
@@ -121,6 +122,7 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     let (uid, gid) = cage.ids.unwrap_or(own);
     landlock::enforce(&domain(cage))?;
     let filter = filter::fetcher(cage.connect.is_some(), cage.resolve)?;
+    let found = status.filters()?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
         Refusal::host(
             format!("the fetcher's filter failed: {errno}", errno = cause(errno)),
@@ -129,7 +131,7 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     })?;
     groups.sort_unstable();
     groups.dedup();
-    status.must_say(&Expected { uid, gid, groups, bounding_empty: false })
+    status.must_say(&Expected { uid, gid, groups, bounding_empty: false, filters: found + 1 })
 }
 
 /// What a resolver reads (resolv.conf(5), hosts(5), nsswitch.conf(5), gai.conf(5)).

@@ -2,6 +2,7 @@
 
 use caps::Capability;
 
+use crate::confine::verify::Status;
 use crate::confine::{capabilities, filter};
 use crate::plan::Plan;
 use crate::refusal::{Refusal, cause};
@@ -21,6 +22,8 @@ pub fn settle(plan: &Plan) -> Result<(), Refusal> {
             "an outer sandbox forbids it",
         )
     })?;
+    let status = Status::at(Status::open()?);
+    let found = status.filters()?;
     let filter = filter::init()?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
         Refusal::host(
@@ -28,6 +31,7 @@ pub fn settle(plan: &Plan) -> Result<(), Refusal> {
             "an outer sandbox forbids seccomp",
         )
     })?;
+    status.must_be_settled(kept.map_or(0, |capability| capability.bitmask()), found + 1)?;
     memory::trim_heap();
     // No protection, only thrift: a kernel that keeps the pages costs memory and nothing else.
     memory::drop_own_text().ok();
