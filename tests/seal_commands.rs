@@ -61,6 +61,19 @@ fn a_whole_document_is_taken_over_from_standard_input() {
 }
 
 #[test]
+fn more_than_could_be_read_again_is_not_sealed() {
+    let bench = Bench::new();
+    let lines = |count: usize| (0..count).map(|i| format!("A{i}=x\n")).collect::<String>();
+    for count in [20_001, 10_000] {
+        let (what, _) = bench.refused(64, &with_key(&["create", "--stdin"]), lines(count).as_bytes());
+        assert!(what.contains("more than 20,000 lines or values"), "{count}: {what}");
+    }
+    bench.ok(&with_key(&["create", "--stdin"]), lines(9_999).as_bytes());
+    bench.ok(&with_key(&["list"]), b"");
+    assert_eq!(bench.names(), ["key", "secrets.env.age"]);
+}
+
+#[test]
 fn an_edit_keeps_armour_json_and_everything_it_does_not_touch() {
     let bench = Bench::new();
     let before = "{\"n\": 1.50, \"A\": \"\\u0041\", \"o\": {\"x\": [1]}}";
