@@ -100,8 +100,11 @@ fn an_edit_never_drops_a_recipient_that_it_was_not_told_of() {
     assert_eq!(std::fs::read(bench.path("f")).unwrap(), before);
     let both = ["--recipient", &other, "--recipient", &bench.recipient];
     bench.ok(&with_key(&[&["set", "B", "-f", "f"], &both[..]].concat()), b"y");
-    // From now on the file says it itself.
-    bench.ok(&with_key(&["set", "C", "-f", "f"]), b"z");
+    // From now on the file says it itself, which is nobody's word: it names none that the caller does not.
+    let (what, hint) = bench.refused(64, &with_key(&["set", "C", "-f", "f"]), b"z");
+    assert_eq!(what, format!("f says that it is sealed for others, too: {other}"));
+    assert!(hint.contains("--recipient"), "{hint}");
+    bench.ok(&with_key(&["set", "C", "-f", "f", "--recipient", &other]), b"z");
     assert!(bench.decrypted("other", "f").ends_with("C=z\n"));
     assert!(bench.decrypted("key", "f").ends_with("C=z\n"));
 }
