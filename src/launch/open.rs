@@ -20,12 +20,7 @@ const MOST_LINKS: usize = 40;
 
 /// A regular file, read-only. `as_root`: with rights that others do not have, whose links are then judged.
 pub fn regular(path: &Path, as_root: bool) -> Result<OwnedFd, Refusal> {
-    let cannot = |errno: Errno| {
-        Refusal::config(
-            format!("`{}` cannot be read: {}", path.display(), errno.desc()),
-            "give the user that portcullis is started as access to it",
-        )
-    };
+    let cannot = |errno: Errno| cannot(path, errno);
     let found = walk(path).map_err(cannot)?;
     let stat = fstat(&found.file).map_err(cannot)?;
     if kind(&stat) != SFlag::S_IFREG {
@@ -52,6 +47,18 @@ pub fn regular(path: &Path, as_root: bool) -> Result<OwnedFd, Refusal> {
     }
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     open(format!("/proc/self/fd/{}", found.file.as_raw_fd()).as_str(), flags, Mode::empty()).map_err(cannot)
+}
+
+fn cannot(path: &Path, errno: Errno) -> Refusal {
+    let what = format!("`{}` cannot be read: {}", path.display(), errno.desc());
+    match errno {
+        Errno::EMFILE | Errno::ENFILE => Refusal::host(
+            what,
+            "raise the limit on open files (ulimit -n, LimitNOFILE=, docker run --ulimit nofile), or keep several secrets in one file",
+        ),
+        Errno::ENOMEM => Refusal::host(what, "raise the memory limit"),
+        _ => Refusal::config(what, "give the user that portcullis is started as access to it"),
+    }
 }
 
 struct Found {
