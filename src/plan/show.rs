@@ -45,6 +45,8 @@ fn shield(image: &Image) -> &'static str {
     }
 }
 
+const NOTE: &str = "note";
+
 /// One screen. `live` adds what the stores said of each secret; `now` is in seconds since 1970.
 pub fn text(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
     let mut out = Screen::default();
@@ -78,19 +80,19 @@ pub fn text(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
     signals(plan, &mut out);
     out.line("host", &format!("Linux {}, landlock abi {}", plan.kernel, plan.cage.landlock.abi));
     for note in &plan.notes {
-        out.line("note", note);
+        out.line(NOTE, note);
     }
     out.line("verified", "the cage was built on this host and read back");
     out.0
 }
 
-/// Lines of a name and a text; a name that repeats is written once.
+/// Lines of a name and a text; a name that repeats is written once, but for notes: each is found by its word.
 #[derive(Default)]
 struct Screen(String, &'static str);
 
 impl Screen {
     fn line(&mut self, name: &'static str, text: &str) {
-        let shown = if self.1 == name { "" } else { name };
+        let shown = if self.1 == name && name != NOTE { "" } else { name };
         self.1 = name;
         self.0.push_str(&format!("{shown:<13} {}\n", crate::refusal::escape(text)));
     }

@@ -7,6 +7,7 @@ use caps::Capability;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
+use crate::confine::verify::Status;
 use crate::confine::{capabilities, filter};
 use crate::plan::Plan;
 use crate::refusal::{Refusal, cause};
@@ -32,6 +33,8 @@ pub fn settle(plan: &Plan, keeper: bool) -> Result<(), Refusal> {
             "an outer sandbox forbids it",
         )
     })?;
+    let status = Status::at(Status::open()?);
+    let found = status.filters()?;
     let filter = filter::init(keeper)?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
         Refusal::host(
@@ -39,6 +42,7 @@ pub fn settle(plan: &Plan, keeper: bool) -> Result<(), Refusal> {
             "an outer sandbox forbids seccomp",
         )
     })?;
+    status.must_be_settled(kept.map_or(0, |capability| capability.bitmask()), found + 1)?;
     Ok(())
 }
 
