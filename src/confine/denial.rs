@@ -4,7 +4,7 @@
 
 use nix::errno::Errno;
 
-use super::profiles::default::{ALLOWED_IF, DANGEROUS, EXEC_BY_DESCRIPTOR, LISTEN};
+use super::profiles::default::{ALLOWED_IF, DANGEROUS, EXEC_BY_DESCRIPTOR, LISTEN, METADATA};
 use crate::sys::seccomp::Notified;
 
 /// What is said about one denied call.
@@ -38,6 +38,7 @@ pub fn explain(notified: &Notified) -> Denial {
     }
     let by_group = DANGEROUS
         .iter()
+        .chain(METADATA)
         .find_map(|group| group.calls.iter().find(|(_, known)| *known == number).map(|(name, _)| (*name, group.why)));
     let by_condition = || ALLOWED_IF.iter().find(|c| c.call.1 == number).map(|c| (c.call.0, c.why));
     let by_descriptor = (EXEC_BY_DESCRIPTOR.0, "executes a file without a path, past the grants");

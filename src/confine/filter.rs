@@ -45,6 +45,7 @@ pub fn workload(plan: &SyscallPlan) -> Result<Filter, Refusal> {
     plain(&mut denied, default::DANGEROUS);
     let listening = if plan.listen { &mut allowed } else { &mut denied };
     listening.insert(default::LISTEN.1, Vec::new());
+    plain(if plan.metadata { &mut allowed } else { &mut denied }, default::METADATA);
     if plan.exec_by_descriptor {
         allowed.insert(default::EXEC_BY_DESCRIPTOR.1, Vec::new());
     } else {

@@ -114,10 +114,14 @@ pub fn decide(
     let syscalls = SyscallPlan {
         dns: config.confine.dns,
         listen: !config.confine.bind.is_empty(),
+        metadata: !config.confine.write.is_empty(),
         explained: config.mode == Mode::Supervise,
         explanation_optional: is_optional(config, Optional::ExplainedDenials),
         exec_by_descriptor: config.mode == Mode::Replace,
     };
+    if syscalls.metadata {
+        notes.push("with a place to write, modes, owners and times of files of the same user can be changed outside it too (contents cannot)".to_owned());
+    }
     if config.confine.dns == Dns::Udp {
         notes.push("dns = true lets UDP leave to any address and port (dns = \"tcp\" does not)".to_owned());
     }

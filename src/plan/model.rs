@@ -109,6 +109,8 @@ pub struct SyscallPlan {
     pub dns: Dns,
     /// Whether sockets may listen: where a port to bind is granted.
     pub listen: bool,
+    /// Whether modes, owners and times of files may be changed: where a place to write is granted.
+    pub metadata: bool,
     /// Dangerous calls are answered, and explained, by the supervisor.
     pub explained: bool,
     /// They may go unexplained where an outer sandbox holds the only listener.

@@ -46,7 +46,14 @@ fn answer(program: &[Instruction], data: &Data) -> u32 {
 }
 
 fn plan(dns: Dns, explained: bool) -> SyscallPlan {
-    SyscallPlan { dns, listen: false, explained, explanation_optional: false, exec_by_descriptor: !explained }
+    SyscallPlan {
+        dns,
+        listen: false,
+        metadata: true,
+        explained,
+        explanation_optional: false,
+        exec_by_descriptor: !explained,
+    }
 }
 
 fn ask(filter: &Filter, call: i64, args: [u64; 6]) -> u32 {
@@ -118,6 +125,10 @@ fn conditional_calls_follow_their_arguments_and_high_bits_do_not_help() {
         assert_eq!(second(libc::SYS_ioctl, request | 1 << 32), RET_USER_NOTIF, "compared as 32 bits");
     }
     assert_eq!(second(libc::SYS_ioctl, 0x5401), RET_ALLOW);
+    assert_eq!(second(libc::SYS_ioctl, 0x4008_6602), RET_USER_NOTIF, "a file's flags");
+    assert_eq!(second(libc::SYS_ioctl, 0x8008_6601), RET_ALLOW, "asking for a file's flags");
+    let node = |mode| ask(&off, libc::SYS_mknodat, [0, 0, mode, 0, 0, 0]);
+    assert_eq!((node(0o010_600), node(0o020_600), node(0o140_600)), (RET_ALLOW, RET_USER_NOTIF, RET_USER_NOTIF));
     assert_eq!(second(libc::SYS_memfd_create, 1), RET_USER_NOTIF);
     assert_eq!(second(libc::SYS_memfd_create, 8 | 1), RET_ALLOW);
     let first = |call, value| ask(&off, call, [value, 0, 0, 0, 0, 0]);
@@ -141,6 +152,15 @@ fn conditional_calls_follow_their_arguments_and_high_bits_do_not_help() {
     assert_eq!(ask(&off, libc::SYS_setsockopt, [0, 6, 30, 0, 0, 0]), RET_USER_NOTIF);
     assert_eq!(ask(&off, libc::SYS_setsockopt, [0, 6, 1, 0, 0, 0]), RET_ALLOW);
     assert_eq!(ask(&off, libc::SYS_setsockopt, [0, 1, 30, 0, 0, 0]), RET_ALLOW);
+}
+
+#[test]
+fn metadata_is_changed_only_where_something_may_be_written() {
+    let with = workload(&plan(Dns::Off, true)).unwrap();
+    let without = workload(&SyscallPlan { metadata: false, ..plan(Dns::Off, true) }).unwrap();
+    for (name, call) in default::METADATA.iter().flat_map(|group| group.calls) {
+        assert_eq!((ask(&with, *call, [0; 6]), ask(&without, *call, [0; 6])), (RET_ALLOW, RET_USER_NOTIF), "{name}");
+    }
 }
 
 #[test]

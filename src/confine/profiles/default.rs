@@ -22,8 +22,8 @@ pub const ALLOWED: &[Group] = &[
         calls: calls![
             SYS_openat SYS_openat2 SYS_newfstatat SYS_fstat SYS_statx SYS_statfs SYS_fstatfs SYS_faccessat
             SYS_faccessat2 SYS_readlinkat SYS_getdents64 SYS_getcwd SYS_chdir SYS_fchdir SYS_mkdirat SYS_unlinkat
-            SYS_renameat SYS_renameat2 SYS_linkat SYS_symlinkat SYS_truncate SYS_umask SYS_fchmod SYS_fchmodat
-            SYS_fchown SYS_fchownat SYS_utimensat SYS_getxattr SYS_lgetxattr SYS_fgetxattr SYS_listxattr
+            SYS_renameat SYS_renameat2 SYS_linkat SYS_symlinkat SYS_truncate SYS_umask
+            SYS_getxattr SYS_lgetxattr SYS_fgetxattr SYS_listxattr
             SYS_llistxattr SYS_flistxattr
         ],
     },
@@ -115,7 +115,7 @@ pub const ALLOWED: &[Group] = &[
         why: "older forms of the calls above, which libraries still use",
         calls: calls![
             SYS_open SYS_creat SYS_stat SYS_lstat SYS_access SYS_readlink SYS_getdents SYS_mkdir SYS_rmdir SYS_unlink
-            SYS_rename SYS_link SYS_symlink SYS_chmod SYS_chown SYS_lchown SYS_utime SYS_utimes SYS_futimesat SYS_dup2
+            SYS_rename SYS_link SYS_symlink SYS_dup2
             SYS_pipe SYS_poll SYS_select SYS_epoll_create SYS_epoll_wait SYS_eventfd SYS_signalfd SYS_inotify_init
             SYS_fork SYS_vfork SYS_getpgrp SYS_alarm SYS_pause SYS_time SYS_arch_prctl
         ],
@@ -199,7 +199,7 @@ pub const ALLOWED_IF: &[Conditional] = &[
     Conditional {
         call: ("SYS_ioctl", libc::SYS_ioctl),
         who: "every program",
-        why: "without those that type into, copy, take over, stop or lock a terminal",
+        why: "without those that type into, copy, take over, stop or lock a terminal, or change a file that was opened to read",
         sets: &[&[
             on(1, Test::IsNot(TIOCSTI)),
             on(1, Test::IsNot(TIOCLINUX)),
@@ -207,6 +207,11 @@ pub const ALLOWED_IF: &[Conditional] = &[
             on(1, Test::IsNot(TIOCSETD)),
             on(1, Test::IsNot(TCXONC)),
             on(1, Test::IsNot(TIOCEXCL)),
+            on(1, Test::IsNot(FS_IOC_SETFLAGS)),
+            on(1, Test::IsNot(FS_IOC_FSSETXATTR)),
+            on(1, Test::IsNot(FS_IOC_SETVERSION)),
+            on(1, Test::IsNot(FS_IOC_ENABLE_VERITY)),
+            on(1, Test::IsNot(FS_IOC_SET_ENCRYPTION_POLICY)),
         ]],
     },
     Conditional {
@@ -253,6 +258,19 @@ pub const ALLOWED_IF: &[Conditional] = &[
         sets: &[&[on(0, Test::Is(u32::MAX))], &[on(0, Test::Is(0))]],
     },
     Conditional {
+        call: ("SYS_mknodat", libc::SYS_mknodat),
+        who: "mkfifo, shells' process substitution",
+        why: "fifos, where Landlock lets them be made; no devices and no sockets' names",
+        sets: &[&[on(2, Test::Masked(S_IFMT, S_IFIFO))]],
+    },
+    #[cfg(target_arch = "x86_64")]
+    Conditional {
+        call: ("SYS_mknod", libc::SYS_mknod),
+        who: "mkfifo of older libraries",
+        why: "fifos, where Landlock lets them be made; no devices and no sockets' names",
+        sets: &[&[on(1, Test::Masked(S_IFMT, S_IFIFO))]],
+    },
+    Conditional {
         call: ("SYS_memfd_create", libc::SYS_memfd_create),
         who: "Python, tests, media libraries",
         why: "with MFD_NOEXEC_SEAL: memory that cannot be executed past Landlock",
@@ -280,9 +298,33 @@ const TIOCSETD: u32 = 0x5423;
 /// tcflow(3) with TCOOFF would hold up what init prints.
 const TCXONC: u32 = 0x540a;
 const TIOCEXCL: u32 = 0x540c;
+// Of linux/fs.h and linux/fsverity.h: each needs only the file's owner and a descriptor to read.
+const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
+const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
+const FS_IOC_SETVERSION: u32 = 0x4008_7602;
+const FS_IOC_ENABLE_VERITY: u32 = 0x4080_6685;
+const FS_IOC_SET_ENCRYPTION_POLICY: u32 = 0x800c_6613;
 const PRIO_PROCESS: u32 = libc::PRIO_PROCESS;
 const RLIMIT_CORE: u32 = libc::RLIMIT_CORE;
 const MFD_NOEXEC_SEAL: u32 = 8;
+const S_IFMT: u32 = libc::S_IFMT;
+const S_IFIFO: u32 = libc::S_IFIFO;
+
+/// Allowed where `confine.write` names a place. No scope of Landlock covers them: where nothing may be written, nothing of
+/// this is the program's to change either, and where something may, files of the same user outside it pay the price.
+pub const METADATA: &[Group] = &[
+    Group {
+        who: "every program that writes files",
+        why: "changes modes, owners and times of any file of the same user; confine.write allows it with the first place to write",
+        calls: calls![SYS_fchmod SYS_fchmodat SYS_fchown SYS_fchownat SYS_utimensat],
+    },
+    #[cfg(target_arch = "x86_64")]
+    Group {
+        who: "every program that writes files",
+        why: "changes modes, owners and times of any file of the same user; confine.write allows it with the first place to write",
+        calls: calls![SYS_chmod SYS_chown SYS_lchown SYS_utime SYS_utimes SYS_futimesat],
+    },
+];
 
 /// Allowed where `confine.bind` names a port: listen(2) on an unbound socket opens one that Landlock never sees.
 pub const LISTEN: Call = ("SYS_listen", libc::SYS_listen);
@@ -325,14 +367,14 @@ pub const DANGEROUS: &[Group] = &[
         calls: calls![
             SYS_init_module SYS_finit_module SYS_delete_module SYS_kexec_load SYS_reboot SYS_swapon
             SYS_swapoff SYS_acct SYS_settimeofday SYS_clock_settime SYS_adjtimex SYS_clock_adjtime SYS_sethostname
-            SYS_setdomainname SYS_quotactl SYS_syslog SYS_vhangup SYS_mknodat
+            SYS_setdomainname SYS_quotactl SYS_syslog SYS_vhangup
         ],
     },
     #[cfg(target_arch = "x86_64")]
     Group {
         who: "nobody",
         why: "hardware and segments of x86_64",
-        calls: calls![SYS_iopl SYS_ioperm SYS_modify_ldt SYS_mknod SYS_kexec_file_load SYS_uselib SYS_ustat SYS_sysfs],
+        calls: calls![SYS_iopl SYS_ioperm SYS_modify_ldt SYS_kexec_file_load SYS_uselib SYS_ustat SYS_sysfs],
     },
 ];
 

@@ -35,6 +35,7 @@ fn plan() -> Plan {
             landlock: LandlockPlan { abi: 7, grants: Vec::new(), connect: None, bind: None, scopes: false },
             syscalls: SyscallPlan {
                 listen: false,
+                metadata: false,
                 dns: Dns::Off,
                 explained: true,
                 explanation_optional: false,
