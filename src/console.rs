@@ -19,6 +19,7 @@ use crate::refusal::{Refusal, escape};
 #[derive(Debug, Clone, Copy)]
 pub struct Console {
     json: bool,
+    silent: bool,
 }
 
 impl Console {
@@ -28,11 +29,19 @@ impl Console {
             LogFormat::Json => true,
             LogFormat::Auto => !std::io::stderr().is_terminal(),
         };
-        Console { json }
+        Console { json, silent: false }
+    }
+
+    /// No news at all, for a probe: refusals are still printed.
+    pub fn silent() -> Self {
+        Console { json: false, silent: true }
     }
 
     /// One line of news: `portcullis: started ...`.
     pub fn say(&self, event: &str, text: &str) {
+        if self.silent {
+            return;
+        }
         let line = if self.json {
             serde_json::json!({ "portcullis": event, "text": text }).to_string()
         } else {

@@ -7,6 +7,7 @@
 pub mod args;
 pub mod check;
 mod man;
+pub mod probe;
 pub mod scaffold;
 pub mod seal;
 pub mod usage;
@@ -42,6 +43,8 @@ enum Command {
     Run(Box<StartArgs>),
     /// Show the whole plan, resolved against this host, and build its cage once; starts nothing
     Check(Box<check::CheckArgs>),
+    /// Build the cage, attack it from inside, and report what held; exits with 1 if anything was open
+    Probe(Box<probe::ProbeArgs>),
     /// Make and change a sealed secrets file; no plaintext ever reaches the disk
     #[command(subcommand)]
     Seal(seal::SealCommand),
@@ -70,6 +73,10 @@ pub fn run(arguments: Vec<OsString>, started: &Started, begun: Instant) -> u8 {
         return check::run(*args, started, begun)
             .map_or_else(|refusal| refuse(&plain, &refusal), |text| print(&plain, &text));
     }
+    if let Command::Probe(args) = cli.command {
+        return probe::run(*args, started)
+            .map_or_else(|refusal| refuse(&plain, &refusal), |(text, open)| print(&plain, &text).max(u8::from(open)));
+    }
     match sanitise::relax(started).and_then(|()| other(cli.command)) {
         Ok(text) => print(&plain, &text),
         Err(refusal) => refuse(&plain, &refusal),
@@ -88,7 +95,9 @@ fn other(command: Command) -> Result<String, Refusal> {
             Ok(String::from_utf8_lossy(&script).into_owned())
         }
         Command::Man => Ok(man::page(Cli::command())),
-        Command::Run(_) | Command::Check(_) => Err(Refusal::internal("a start took the way of other commands")),
+        Command::Run(_) | Command::Check(_) | Command::Probe(_) => {
+            Err(Refusal::internal("a start took the way of other commands"))
+        }
     }
 }
 

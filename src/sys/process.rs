@@ -54,6 +54,19 @@ pub fn reap_one() -> Result<Reaped, Errno> {
     }
 }
 
+/// Waits for the end of one child (waitpid(2)).
+pub fn wait_for(child: Pid) -> Result<Ended, Errno> {
+    let mut status: libc::c_int = 0;
+    loop {
+        // SAFETY: the kernel writes one int through a pointer to a live local.
+        match check(unsafe { libc::waitpid(child.as_raw(), &mut status, 0) }.into()) {
+            Ok(_) => return Ok(decode(status)),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
 fn decode(status: libc::c_int) -> Ended {
     // nix's WaitStatus cannot hold real-time signals, so the macros are used directly; they are safe functions.
     if libc::WIFEXITED(status) {
