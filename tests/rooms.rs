@@ -14,7 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("init", &["cli", "config", "console", "host", "launch", "plan", "refusal", "supervise"]),
     ("probe", &["config", "confine", "console", "launch", "plan", "refusal", "supervise", "sys"]),
-    ("supervise", &["confine", "console", "launch", "plan", "refusal", "secret", "sys", "wire"]),
+    ("supervise", &["config", "confine", "console", "launch", "plan", "refusal", "secret", "sys", "wire"]),
     ("fetch", &["config", "confine", "console", "deliver", "plan", "refusal", "seal", "secret", "sys", "wire"]),
     ("launch", &["confine", "deliver", "host", "plan", "refusal", "sys", "wire"]),
     ("confine", &["config", "plan", "refusal", "sys"]),

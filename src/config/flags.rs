@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::errors::Origin;
 use super::model::{
-    Dns, FileDelivery, Limit, LogFormat, Mode, MountKind, Optional, Require, Secret, Shield, Tls, Vault, VaultAuth,
-    approle_mount,
+    Dns, FileDelivery, Limit, LogFormat, Mode, MountKind, Optional, Profile, Require, Secret, Shield, Tls, Vault,
+    VaultAuth, approle_mount,
 };
 use super::reference::{Reference, Source};
 use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
@@ -45,6 +45,8 @@ pub struct Flags {
     pub connect: Vec<Port>,
     pub bind: Vec<Port>,
     pub dns: Option<Dns>,
+    pub profile: Option<Profile>,
+    pub devices: Vec<AbsPath>,
     pub optional: Vec<Optional>,
     pub require: Vec<Require>,
     pub age_identity: Option<String>,
@@ -160,6 +162,8 @@ impl Flags {
         add(&mut confine.optional, &self.optional);
         add(&mut confine.require, &self.require);
         replace(&mut confine.dns, self.dns);
+        replace(&mut confine.profile, self.profile);
+        add(&mut confine.devices, &self.devices);
     }
 
     /// The two keys exclude each other, so either flag replaces either key.

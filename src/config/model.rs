@@ -299,6 +299,10 @@ pub struct Confine {
     /// TCP ports to listen on.
     pub bind: Vec<Port>,
     pub dns: Dns,
+    /// Which calls there are at all: `default` runs every runtime, `strict` Python, Go and Rust.
+    pub profile: Profile,
+    /// Devices to read, write and control, beside null, full and tty.
+    pub devices: Vec<AbsPath>,
     /// Protections that this host may lack.
     pub optional: Vec<Optional>,
     /// Protections that are not refused by default when missing.
@@ -314,6 +318,16 @@ pub enum Dns {
     Udp,
 }
 
+/// The filter's profile: `strict` has no code made at run time, no program but the command, no sockets but TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    #[default]
+    Default,
+    Strict,
+}
+
 /// The closed list of protections that may be optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -325,6 +339,8 @@ pub enum Optional {
     LandlockScopes,
     /// Denials explained by the supervisor: an outer sandbox may hold the only listener.
     ExplainedDenials,
+    /// Memory that never becomes executable, held by the kernel beside the filter (PR_SET_MDWE, Linux 6.3), under `strict`.
+    WriteXorExecute,
 }
 
 /// The closed list of protections that can be required.

@@ -1,5 +1,6 @@
 //! Paths as this host has them: what is there, what it really is, and the system's own files that a program needs.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -11,6 +12,8 @@ use crate::refusal::{Refusal, cause};
 pub struct Found {
     pub path: PathBuf,
     pub directory: bool,
+    /// A character or block device.
+    pub device: bool,
     /// Whether its mount forbids execution.
     pub noexec: bool,
 }
@@ -20,6 +23,7 @@ pub fn find(path: &Path, key: &str) -> Result<Found, Refusal> {
     match path.canonicalize().and_then(|real| Ok((real.metadata()?, real))) {
         Ok((metadata, real)) => Ok(Found {
             directory: metadata.is_dir(),
+            device: metadata.file_type().is_char_device() || metadata.file_type().is_block_device(),
             noexec: statvfs(&real).is_ok_and(|s| s.flags().contains(FsFlags::ST_NOEXEC)),
             path: real,
         }),

@@ -1,9 +1,9 @@
 //! The cage, decided: who the workload is, what it may touch, and what this host can enforce of it.
 
-use super::model::{Cage, Grant, GrantKind, Ids, Image, LandlockPlan, Launch, SyscallPlan};
+use super::model::{Cage, Grant, GrantKind, Ids, LandlockPlan, Launch, SyscallPlan};
 use super::{Host, is_optional};
 use crate::config::Config;
-use crate::config::model::{Dns, Mode, Optional, Require};
+use crate::config::model::{Dns, Mode, Optional, Profile, Require};
 use crate::config::values::AbsPath;
 use crate::host::aliases;
 use crate::host::paths::{self, Found};
@@ -112,6 +112,8 @@ pub fn decide(
     let landlock = landlock(config, host, abi, launch, notes)?;
     let limits = config.workload.limits.iter().map(|(limit, size)| (*limit, size.get())).collect();
     let syscalls = SyscallPlan {
+        profile: config.confine.profile,
+        deny_write_execute: config.confine.profile == Profile::Strict && write_xor_execute(config, host, notes)?,
         dns: config.confine.dns,
         listen: !config.confine.bind.is_empty(),
         metadata: !config.confine.write.is_empty(),
@@ -126,6 +128,19 @@ pub fn decide(
         notes.push("dns = true lets UDP leave to any address and port (dns = \"tcp\" does not)".to_owned());
     }
     Ok(Cage { ids, bounding: host.process.can_setpcap, limits, landlock, syscalls })
+}
+
+/// Whether the kernel can hold it beside the filter, or may lack it.
+fn write_xor_execute(config: &Config, host: &Host, notes: &mut Vec<String>) -> Result<bool, Refusal> {
+    let Err(errno) = host.kernel.deny_write_execute else { return Ok(true) };
+    if !is_optional(config, Optional::WriteXorExecute) {
+        return Err(Refusal::host(
+            format!("this kernel cannot hold memory from becoming executable (PR_SET_MDWE: {})", cause(errno)),
+            "use Linux 6.3 or newer, or leave it to the filter alone: confine.optional = [\"write-xor-execute\"]",
+        ));
+    }
+    notes.push("MISSING, as confine.optional allows: write-xor-execute is held by the filter alone".to_owned());
+    Ok(false)
 }
 
 fn required(config: &Config, host: &Host) -> Result<(), Refusal> {
@@ -206,8 +221,8 @@ fn kebab(protection: Optional) -> String {
 }
 
 fn grants(config: &Config, host: &Host, launch: &Launch, notes: &mut Vec<String>) -> Result<Vec<Grant>, Refusal> {
-    let mut grants = base_grants(host);
     let confine = &config.confine;
+    let mut grants = base_grants(host, confine.profile);
     listed(&confine.read, GrantKind::Read, "confine.read", &mut grants)?;
     listed(&confine.execute, GrantKind::Execute, "confine.execute", &mut grants)?;
     let writes = listed(&confine.write, GrantKind::Write, "confine.write", &mut grants)?;
@@ -217,6 +232,10 @@ fn grants(config: &Config, host: &Host, launch: &Launch, notes: &mut Vec<String>
             found.path.display()
         ));
     }
+    for found in listed(&confine.devices, GrantKind::Device, "confine.devices", &mut grants)? {
+        devices_are_devices(&found)?;
+    }
+    nowhere_the_workload_may_lead_it(&confine.devices, "confine.devices", &writes)?;
     nowhere_the_workload_may_lead_it(&confine.read, "confine.read", &writes)?;
     nowhere_the_workload_may_lead_it(&confine.execute, "confine.execute", &writes)?;
     nowhere_the_workload_may_lead_it(&confine.write, "confine.write", &writes)?;
@@ -225,7 +244,9 @@ fn grants(config: &Config, host: &Host, launch: &Launch, notes: &mut Vec<String>
     Ok(grants)
 }
 
-fn base_grants(host: &Host) -> Vec<Grant> {
+/// Under `strict` the system's programs can be read, for their libraries are among them, and none can be executed.
+fn base_grants(host: &Host, profile: Profile) -> Vec<Grant> {
+    let execute = if profile == Profile::Strict { GrantKind::Read } else { GrantKind::Execute };
     let of = |paths: &[std::path::PathBuf], kind| {
         let grant = move |path: &std::path::PathBuf| Grant {
             directory: path.is_dir(),
@@ -236,8 +257,7 @@ fn base_grants(host: &Host) -> Vec<Grant> {
         paths.iter().map(grant).collect::<Vec<_>>()
     };
     let base = &host.base;
-    [of(&base.execute, GrantKind::Execute), of(&base.read, GrantKind::Read), of(&base.devices, GrantKind::Device)]
-        .concat()
+    [of(&base.execute, execute), of(&base.read, GrantKind::Read), of(&base.devices, GrantKind::Device)].concat()
 }
 
 fn listed(
@@ -262,6 +282,18 @@ fn listed(
         all.push(found);
     }
     Ok(all)
+}
+
+/// A directory or a file there would be written past what `confine.write` says of it.
+fn devices_are_devices(found: &Found) -> Result<(), Refusal> {
+    let path = found.path.display();
+    if found.device {
+        return Ok(());
+    }
+    Err(Refusal::config(
+        format!("confine.devices: `{path}` is no device"),
+        "name devices one by one, such as /dev/nvidia0; files and directories belong to read and write",
+    ))
 }
 
 /// A grant beneath a writable one could be replaced by a link: at the next start it would be a grant of somewhere else.
@@ -303,7 +335,7 @@ fn own_program(launch: &Launch, grants: &mut Vec<Grant>) -> Result<(), Refusal> 
             grants.push(Grant { path, directory: false, kind: GrantKind::Execute, from: "the command" });
         }
     }
-    if let Image::LoaderCopy(loader) = &launch.image {
+    if let Some(loader) = &launch.loader {
         let loader = paths::find(loader, "the program's loader")?.path;
         if !covered(grants, &loader, &[GrantKind::Execute]) {
             grants.push(Grant { path: loader, directory: false, kind: GrantKind::Execute, from: "the loader" });

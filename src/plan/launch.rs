@@ -51,8 +51,8 @@ pub fn decide(
     // Each was read on the way to the program; one that is gone since then is refused where its rule is made.
     let scripts =
         program.scripts.iter().map(|script| script.canonicalize().unwrap_or_else(|_| script.clone())).collect();
-    let (program, umask) = (program.path, started.umask);
-    Ok(Launch { program, image, scripts, argv, env, workdir, umask, sockets, socket_names })
+    let (loader, program, umask) = (program.loader, program.path, started.umask);
+    Ok(Launch { program, image, loader, scripts, argv, env, workdir, umask, sockets, socket_names })
 }
 
 fn directory(path: &Path) -> Result<PathBuf, Refusal> {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::model::{Dns, FileFormat, Limit, Mode, MountKind, TlsVersion};
+use crate::config::model::{Dns, FileFormat, Limit, Mode, MountKind, Profile, TlsVersion};
 use crate::config::reference::Reference;
 
 /// The whole start.
@@ -29,6 +29,8 @@ pub struct Plan {
 pub struct Launch {
     pub program: PathBuf,
     pub image: Image,
+    /// The program's dynamic loader, which the kernel executes with it.
+    pub loader: Option<PathBuf>,
     /// The scripts whose `#!` lines led to the program, without symbolic links: it must be able to read them.
     pub scripts: Vec<PathBuf>,
     /// With the program's own name first, and everything that a `#!` line adds.
@@ -106,6 +108,9 @@ pub enum GrantKind {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyscallPlan {
+    pub profile: Profile,
+    /// The kernel holds write-xor-execute (PR_SET_MDWE) beside the filter.
+    pub deny_write_execute: bool,
     pub dns: Dns,
     /// Whether sockets may listen: where a port to bind is granted.
     pub listen: bool,

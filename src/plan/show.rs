@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::model::{Delivery, GrantKind, Image, Plan};
-use crate::config::model::{Dns, Mode};
+use crate::config::model::{Dns, Mode, Profile};
 use crate::secret::Vouched;
 
 /// The line of a start: what holds, and what is missing.
@@ -27,14 +27,22 @@ pub fn summary(plan: &Plan, took: Duration, explained: bool) -> String {
     let missing: String =
         plan.notes.iter().filter(|note| note.starts_with("MISSING")).map(|note| format!("; {note}")).collect();
     format!(
-        "started {} as {}:{}, no capabilities, no_new_privs, seccomp default profile, landlock abi {}, {}, {secrets}, verified, in {} ms{missing}{silent}",
+        "started {} as {}:{}, no capabilities, no_new_privs, seccomp {} profile, landlock abi {}, {}, {secrets}, verified, in {} ms{missing}{silent}",
         plan.launch.program.display(),
         cage.ids.uid,
         cage.ids.gid,
+        profile(cage.syscalls.profile),
         cage.landlock.abi,
         shield(&plan.launch.image),
         took.as_millis(),
     )
+}
+
+fn profile(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Default => "default",
+        Profile::Strict => "strict",
+    }
 }
 
 fn shield(image: &Image) -> &'static str {
@@ -114,7 +122,13 @@ fn syscalls(plan: &Plan) -> String {
     let syscalls = &plan.cage.syscalls;
     let udp = if syscalls.dns == Dns::Udp { "TCP and UDP sockets" } else { "TCP sockets only" };
     let told = if syscalls.explained { "denials explained" } else { "denials silent" };
-    format!("default profile, {udp}, {told}")
+    let profile = profile(syscalls.profile);
+    let code = if syscalls.deny_write_execute {
+        ", memory is writable or executable and no program but the command"
+    } else {
+        ""
+    };
+    format!("{profile} profile, {udp}, {told}{code}")
 }
 
 fn grants(plan: &Plan, out: &mut Screen) {
@@ -242,7 +256,7 @@ pub fn json(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
             "bind": cage.landlock.bind,
             "scopes": cage.landlock.scopes,
         },
-        "syscalls": { "profile": "default", "explained": cage.syscalls.explained, "udp": cage.syscalls.dns == Dns::Udp },
+        "syscalls": { "profile": profile(cage.syscalls.profile), "explained": cage.syscalls.explained, "udp": cage.syscalls.dns == Dns::Udp },
         "secrets": secrets.collect::<Vec<_>>(),
         "delivery": {
             "pipe": plan.delivery.pipe,

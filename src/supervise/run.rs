@@ -19,6 +19,9 @@ use crate::sys::process::{Ended, Reaped, reap_one};
 use crate::sys::signals::{self, Arrived};
 use crate::wire::{Frame, Tag};
 
+/// The one thing for which the filter kills, so that it needs no looking into what is dead.
+const FOREIGN_CALL: &str = ": it made a system call of another architecture (32-bit code), for which the filter kills; nothing in the config allows it, use a build for this machine";
+
 /// Where the loop is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -243,6 +246,12 @@ impl Supervisor<'_> {
                     return Ok(());
                 }
                 Reaped::Child(pid, ended) if pid == self.workload => self.workload_changed(ended)?,
+                Reaped::Child(pid, Ended::Signalled { signal: libc::SIGSYS, .. }) => {
+                    self.console.say_if_room(
+                        "ended",
+                        &format!("a process of the program (pid {pid}) was ended by SIGSYS{FOREIGN_CALL}"),
+                    );
+                }
                 Reaped::Child(..) => {}
             }
         }
@@ -353,7 +362,8 @@ impl Supervisor<'_> {
                 code
             }
             Some(Ended::Signalled { signal, .. }) => {
-                self.console.say("ended", &format!("ended: {name} was ended by {}", forward::name(signal)));
+                let why = if signal == libc::SIGSYS { FOREIGN_CALL } else { "" };
+                self.console.say("ended", &format!("ended: {name} was ended by {}{why}", forward::name(signal)));
                 128u8.saturating_add(signal as u8)
             }
             _ => crate::refusal::Exit::Internal.code(),

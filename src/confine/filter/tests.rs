@@ -47,6 +47,8 @@ fn answer(program: &[Instruction], data: &Data) -> u32 {
 
 fn plan(dns: Dns, explained: bool) -> SyscallPlan {
     SyscallPlan {
+        profile: Profile::Default,
+        deny_write_execute: false,
         dns,
         listen: false,
         metadata: true,
@@ -154,6 +156,31 @@ fn conditional_calls_follow_their_arguments_and_high_bits_do_not_help() {
     assert_eq!(ask(&off, libc::SYS_setsockopt, [0, 1, 30, 0, 0, 0]), RET_ALLOW);
 }
 
+/// Each call of the strict profile with what it permits, and the same with one bit more.
+#[test]
+fn strict_makes_no_code_and_starts_nothing() {
+    let filter = workload(&SyscallPlan { profile: Profile::Strict, ..plan(Dns::Off, true) }).unwrap();
+    let protection = |call, bits| ask(&filter, call, [0, 4096, bits, 0, 0, 0]);
+    let (read, write, exec) = (1, 2, 4);
+    for (bits, answer) in
+        [(0, RET_ALLOW), (read | write, RET_ALLOW), (read | exec, RET_ALLOW), (write | exec, RET_USER_NOTIF)]
+    {
+        assert_eq!(protection(libc::SYS_mmap, bits), answer, "mmap {bits}");
+        assert_eq!(protection(libc::SYS_mmap, bits | 1 << 33), answer, "mmap {bits} and a high bit");
+    }
+    for call in [libc::SYS_mprotect, libc::SYS_pkey_mprotect] {
+        for (bits, answer) in [(read | write, RET_ALLOW), (read | exec, RET_USER_NOTIF), (exec, RET_USER_NOTIF)] {
+            assert_eq!(protection(call, bits), answer, "{call} {bits}");
+        }
+    }
+    for (name, call) in strict::WITHHELD.iter().flat_map(|group| group.calls) {
+        assert_eq!(ask(&filter, *call, [0; 6]), RET_USER_NOTIF, "{name}");
+    }
+    for call in [libc::SYS_read, libc::SYS_futex, libc::SYS_epoll_wait, libc::SYS_fork, libc::SYS_exit_group] {
+        assert_eq!(ask(&filter, call, [0; 6]), RET_ALLOW, "{call}");
+    }
+}
+
 #[test]
 fn metadata_is_changed_only_where_something_may_be_written() {
     let with = workload(&plan(Dns::Off, true)).unwrap();
@@ -175,7 +202,7 @@ fn without_a_supervisor_dangerous_calls_get_an_errno_and_exec_by_descriptor_goes
 
 #[test]
 fn hot_calls_carry_no_condition() {
-    let conditional: Vec<i64> = default::ALLOWED_IF.iter().map(|c| c.call.1).collect();
+    let conditional: Vec<i64> = default::ALLOWED_IF.iter().chain(strict::ALLOWED_IF).map(|c| c.call.1).collect();
     for call in [
         libc::SYS_read,
         libc::SYS_write,

@@ -315,13 +315,13 @@ const S_IFIFO: u32 = libc::S_IFIFO;
 pub const METADATA: &[Group] = &[
     Group {
         who: "every program that writes files",
-        why: "changes modes, owners and times of any file of the same user; confine.write allows it with the first place to write",
+        why: "changes modes, owners and times of any file of the same user, and nothing may be written",
         calls: calls![SYS_fchmod SYS_fchmodat SYS_fchown SYS_fchownat SYS_utimensat],
     },
     #[cfg(target_arch = "x86_64")]
     Group {
         who: "every program that writes files",
-        why: "changes modes, owners and times of any file of the same user; confine.write allows it with the first place to write",
+        why: "changes modes, owners and times of any file of the same user, and nothing may be written",
         calls: calls![SYS_chmod SYS_chown SYS_lchown SYS_utime SYS_utimes SYS_futimesat],
     },
 ];

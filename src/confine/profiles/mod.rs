@@ -4,6 +4,7 @@
 
 pub mod default;
 pub mod roles;
+pub mod strict;
 
 /// A condition on one argument; all conditions of a set must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,6 +35,7 @@ fn on(landlock: Result<u32, Errno>, seccomp: Result<(), Errno>, optional: &[Opti
         suid_dumpable: Some(0),
         memfd_noexec: Some(0),
         root_read_only: false,
+        deny_write_execute: Ok(()),
     };
     let host = Host { kernel, process, users: Users::from_texts("", ""), base: paths::Base::survey() };
     let mut config = Config::default();
