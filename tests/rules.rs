@@ -141,6 +141,62 @@ fn rule_2_the_value_passes_through_one_write_into_the_pipe() {
     assert!(text.contains("execveat("), "the trace shows the exec");
 }
 
+/// Rule 2, from the first instruction on: who may execute portcullis and not read it gets no hold of a start of its own user.
+#[test]
+fn rule_2_an_outsider_of_the_same_user_cannot_seize_init() {
+    if !is_root() {
+        return support::skip("a file that its own user cannot read needs another owner");
+    }
+    let (place, config) = sealed(&["true"], "");
+    for secret in ["age.key", "s.age"] {
+        std::os::unix::fs::chown(place.path(secret), Some(UID), Some(UID)).expect("chown");
+    }
+    let script = place.write("seize.py", include_str!("rules/seize.py"), 0o644);
+    let unreadable = place.path("portcullis");
+    std::fs::copy(support::start::binary(), &unreadable).expect("a copy");
+    std::fs::set_permissions(&unreadable, std::os::unix::fs::PermissionsExt::from_mode(0o111)).expect("a mode");
+    let plain = std::fs::read_to_string(&config).expect("a config").replace(&user_line(), "");
+    std::fs::write(&config, plain).expect("a config");
+    // Two execs away from root: setpriv's own process keeps its capabilities until it executes another.
+    let seized = |program: &[&str], starts: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65532", "--regid=65532", "--clear-groups", "env", "-i", "/usr/bin/python3"]);
+        let output = command.arg(&script).arg(starts).args(program).current_dir(place.path("app")).output();
+        texts(&output.expect("setpriv"))
+    };
+    let path = unreadable.display().to_string();
+    let start = [path.as_str(), "run", "-c", &config];
+    let mut alone = Command::new("setpriv");
+    alone.args(["--reuid=65532", "--regid=65532", "--clear-groups", "env", "-i"]).args(start);
+    let (_, err, code) = texts(&alone.current_dir(place.path("app")).output().expect("setpriv"));
+    assert_eq!(code, Some(0), "the start itself is a good one: {err}");
+    let (out, err, _) = seized(&["/bin/sleep", "5"], "3");
+    assert_eq!(out, "3\n", "the attack works on an ordinary program: {err}");
+    let (out, err, _) = seized(&start, "100");
+    assert_eq!(out, "0\n", "{err}");
+}
+
+/// Rule 2, cores: a hard limit of 0 that nobody may raise is as good as 1 where the kernel writes cores itself. Where it
+/// pipes them to a program it is refused (`refusals/host-core-limit.case`).
+#[test]
+fn rule_2_a_core_limit_of_0_stays_where_cores_are_files() {
+    if !is_root() {
+        return support::skip("it mounts a core_pattern of its own");
+    }
+    let place = Place::new();
+    let (pattern, user) = (place.write("pattern", "core", 0o644), format!("{UID}:{UID}"));
+    let shell = "mount --bind \"$1\" /proc/sys/kernel/core_pattern; shift; exec prlimit --core=0:0 \"$@\"";
+    let start = |words: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-ec", shell, "sh"]).arg(&pattern).arg(support::start::binary()).args(words);
+        texts(&command.current_dir(place.path("app")).output().expect("unshare"))
+    };
+    let (out, err, code) = start(&["run", "--user", &user, "--", "sh", "-c", "ulimit -c; ulimit -Hc"]);
+    assert_eq!((out.as_str(), code), ("0\n0\n", Some(0)), "{err}");
+    let (out, err, _) = start(&["check", "--user", &user, "--", "true"]);
+    assert!(out.contains("limits        core 0\n"), "{out}{err}");
+}
+
 /// Rule 3: init keeps no end of any pipe, the workload sees the end, and a second reader finds nothing.
 #[test]
 fn rule_3_the_pipe_ends_and_init_has_no_end_of_it() {

@@ -30,9 +30,10 @@ impl Stage {
         fs::copy(binary, stage.path("portcullis")).expect("the binary is copied");
         // Pages of a file that is not written back yet would count as dirty memory of whoever maps them.
         fs::File::open(stage.path("portcullis")).and_then(|file| file.sync_all()).expect("written back");
-        // Installed so that users may execute and not read it, it need not copy itself to be out of their reach.
-        fs::copy(stage.path("portcullis"), stage.path("unreadable")).expect("the binary is copied");
-        fs::set_permissions(stage.path("unreadable"), fs::Permissions::from_mode(0o111)).expect("mode set");
+        // As the README installs it: users may execute and not read it. The other one has to copy itself for its fetcher.
+        fs::copy(stage.path("portcullis"), stage.path("readable")).expect("the binary is copied");
+        fs::set_permissions(stage.path("portcullis"), fs::Permissions::from_mode(0o111)).expect("mode set");
+        fs::set_permissions(stage.path("readable"), fs::Permissions::from_mode(0o555)).expect("mode set");
         stage.compile("workload", "workload.c", &["-static", "-nostdlib", "-fno-stack-protector"]);
         stage.compile("dynamic", "workload.c", &["-DWITH_LIBC"]);
         stage.compile("peak", "peak.c", &["-static"]);
@@ -75,9 +76,9 @@ impl Stage {
         self.run("portcullis", config)
     }
 
-    /// The same from a file of mode 0111.
-    pub fn unreadable(&self, config: &Path) -> Command {
-        self.run("unreadable", config)
+    /// The same from a file that its user may read.
+    pub fn readable(&self, config: &Path) -> Command {
+        self.run("readable", config)
     }
 
     fn run(&self, binary: &str, config: &Path) -> Command {

@@ -18,7 +18,7 @@ pub fn section(stage: &Stage) {
             ("tini", Box::new(|| start(Command::new("/usr/bin/tini").arg("-s").arg("--").arg(&workload)))),
             ("portcullis, no secrets", Box::new(|| start(&mut stage.portcullis(&none)))),
             ("portcullis, one secret by age:", Box::new(|| start(&mut stage.portcullis(&age)))),
-            ("the same, the binary of mode 0111", Box::new(|| start(&mut stage.unreadable(&age)))),
+            ("the same, from a readable binary", Box::new(|| start(&mut stage.readable(&age)))),
         ];
         let all = interleave(stage.runs, &arms);
         let [_, tini, none, age, _] = &all[..] else { unreachable!("five arms") };

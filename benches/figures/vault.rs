@@ -40,17 +40,17 @@ fn compare(stage: &Stage, bao: &Bao, role: &Role, user: u32) {
         ("portcullis, no secrets", Box::new(|| start(&mut stage.portcullis(&none)))),
         ("the three bare calls of a minimal client", Box::new(|| bare_calls(bao, role))),
         ("portcullis, one secret by vault:", Box::new(|| start(&mut stage.portcullis(&config)))),
-        ("the same, the binary of mode 0111", Box::new(|| start(&mut stage.unreadable(&config)))),
+        ("the same, from a readable binary", Box::new(|| start(&mut stage.readable(&config)))),
         ("sh with curl and jq", Box::new(|| start(Command::new(&script).arg(&workload)))),
     ];
     let mut all = interleave(stage.runs, &arms);
     all.push(agent(stage, bao, role, user));
-    let [_, none, bare, ours, unreadable, shell, agent] = &all[..] else { unreachable!("six arms and the agent") };
+    let [_, none, bare, ours, readable, shell, agent] = &all[..] else { unreachable!("six arms and the agent") };
     times(&all, ours, "ours");
     let on_top = ms(ours.median()) - ms(bare.median());
     let ratio = |peer: &Series| ours.median().as_secs_f64() / peer.median().as_secs_f64();
     verdict("on top of the store's answers", on_top, 5.0, "ms");
-    verdict("the same, the binary of mode 0111", ms(unreadable.median()) - ms(bare.median()), 5.0, "ms");
+    value("the same, from a readable binary", ms(readable.median()) - ms(bare.median()), "ms");
     value("on top, less a start without secrets", on_top - ms(none.median()), "ms");
     verdict("times the shell entrypoint's", ratio(shell), 0.15, "x");
     verdict("times the agent's (100 times faster)", ratio(agent), 0.01, "x");

@@ -21,6 +21,7 @@ pub struct Config {
     pub log_format: LogFormat,
     pub workload: Workload,
     pub secrets: BTreeMap<SecretName, Secret>,
+    /// The forms in which the program gets its secrets.
     pub deliver: Deliver,
     pub age: Age,
     pub vault: Option<Vault>,
@@ -110,6 +111,7 @@ impl Default for Workload {
 pub struct Env {
     /// Handed on as found.
     pub pass: Vec<EnvName>,
+    /// Set to these values, which are no secrets: they stand in the config.
     pub set: BTreeMap<EnvName, String>,
 }
 
@@ -211,6 +213,7 @@ pub struct Vault {
     /// `VAULT_NAMESPACE` if not given.
     pub namespace: Option<String>,
     pub auth: VaultAuth,
+    /// How the store is recognised.
     #[serde(default)]
     pub tls: Tls,
     /// Mount path to kind; an unlisted mount is the first segment of the path, and `kv2`.
@@ -224,6 +227,7 @@ pub struct Vault {
 pub enum VaultAuth {
     /// By role id and secret id.
     Approle {
+        /// The role's id, which is no secret.
         role_id: String,
         /// The secret id stands in this file, alone.
         secret_id_file: String,

@@ -96,7 +96,7 @@ fn readable(grant: &Grant) -> Result<(), Refusal> {
 
 fn unreachable(grant: &Grant, why: &str) -> Refusal {
     Refusal::config(
-        format!("{}: the workload's user cannot read `{}`: {why}", grant.from, grant.path.display()),
+        format!("{}: the workload's user cannot open `{}`: {why}", grant.from, grant.path.display()),
         "give that user access to it and to the directories above it, or leave it out",
     )
 }

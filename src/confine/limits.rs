@@ -1,4 +1,5 @@
-//! Resource limits (setrlimit(2)), soft and hard alike, read back. `core` is 1: a piped core_pattern ignores 0 (core(5)).
+//! Resource limits (setrlimit(2)), soft and hard alike, read back. `core` is 1: a piped core_pattern ignores 0 (core(5)). A
+//! hard 0 that was found, and that cannot be raised, stays where core_pattern is a file's name: there it holds as well.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -9,7 +10,15 @@ pub const CORE: u64 = 1;
 
 /// Forbids core dumps for this process and what it becomes.
 pub fn no_core() -> Result<(), Refusal> {
+    if getrlimit(Resource::RLIMIT_CORE) == Ok((0, 0)) && cores_are_files() {
+        return Ok(());
+    }
     set(Resource::RLIMIT_CORE, "core", CORE)
+}
+
+/// Whether the kernel writes cores itself, within the limit, and pipes them to no program. Unreadable counts as no.
+fn cores_are_files() -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/core_pattern").is_ok_and(|pattern| !pattern.starts_with(['|', '@']))
 }
 
 /// Bounds the address space, so that a hostile answer ends its reader and nothing else.
@@ -46,7 +55,7 @@ fn hint(resource: Resource, value: u64) -> &'static str {
             "an outer sandbox may forbid setrlimit and prlimit64; allow them there"
         }
         Resource::RLIMIT_CORE => {
-            "a hard core limit of 0 cannot be raised without CAP_SYS_RESOURCE: set it to 1 outside (docker run --ulimit core=1, LimitCORE=1)"
+            "core_pattern pipes cores to a program here, which a limit of 0 does not stop and 1 does: set 1 outside (docker run --ulimit core=1, LimitCORE=1)"
         }
         _ => {
             "a limit above the hard limit needs CAP_SYS_RESOURCE: raise it outside (docker run --ulimit), or lower it in workload.limits"

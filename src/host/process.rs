@@ -1,9 +1,11 @@
 //! This process as it was started: ids, groups, capabilities, and whether it is PID 1.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 
 use caps::{CapSet, Capability};
-use nix::unistd::{getegid, geteuid, getgroups, getpid};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::{AccessFlags, access, getegid, geteuid, getgroups, getpid};
 
 use crate::refusal::{Refusal, cause};
 
@@ -17,6 +19,11 @@ pub struct Process {
     pub can_setgid: bool,
     pub can_setpcap: bool,
     pub can_kill: bool,
+    /// Whether this uid may read the file that runs, or could make it readable: the process began dumpable then, and another
+    /// of the same uid may have taken hold of it before it could say otherwise (`would_dump` in fs/exec.c).
+    pub seizable: bool,
+    /// The limit on core files in bytes, as sanitising left it.
+    pub core: u64,
     /// The bounding set, by name, as found.
     pub bounding: BTreeSet<String>,
 }
@@ -35,8 +42,15 @@ pub fn survey() -> Result<Process, Refusal> {
         can_setgid: effective.contains(&Capability::CAP_SETGID),
         can_setpcap: effective.contains(&Capability::CAP_SETPCAP),
         can_kill: effective.contains(&Capability::CAP_KILL),
+        seizable: seizable(),
+        core: getrlimit(Resource::RLIMIT_CORE).map_err(unreadable)?.0,
         bounding: read(CapSet::Bounding)?.iter().map(ToString::to_string).collect(),
     })
+}
+
+fn seizable() -> bool {
+    let own = std::path::Path::new("/proc/self/exe");
+    access(own, AccessFlags::R_OK).is_ok() || !own.metadata().is_ok_and(|file| file.uid() != geteuid().as_raw())
 }
 
 fn read(set: CapSet) -> Result<caps::CapsHashSet, Refusal> {
@@ -49,7 +63,7 @@ fn read(set: CapSet) -> Result<caps::CapsHashSet, Refusal> {
 
 fn unreadable(error: impl std::fmt::Display) -> Refusal {
     Refusal::host(
-        format!("this process cannot read its own capabilities or groups: {error}", error = cause(error)),
-        "an outer sandbox forbids capget or getgroups; allow them there",
+        format!("this process cannot read its own capabilities, groups or limits: {error}", error = cause(error)),
+        "an outer sandbox forbids capget, getgroups or prlimit64; allow them there",
     )
 }

@@ -14,6 +14,7 @@ pub mod roles;
 pub mod sanitise;
 mod slice;
 pub mod tty;
+mod volume;
 
 use std::ffi::CString;
 

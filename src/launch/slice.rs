@@ -4,12 +4,13 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::plan::{FetchPlan, Key, LoginPlan, Plan, StorePlan};
+use crate::plan::{FetchPlan, Key, LoginPlan, Plan, SecretPlan, StorePlan};
 use crate::refusal::Refusal;
 use crate::wire::slice::{AgeKey, FetcherCage, OutputFile, Outputs, Place, Slice, VaultLogin, VaultStore, Wanted};
 
 use super::bundle::BundleEnds;
 use super::open;
+use super::volume::Volumes;
 
 /// The slice, and the files to give with it. Everything is opened here, by init, with the rights it was started with: the
 /// fetcher itself then needs none.
@@ -20,17 +21,11 @@ pub fn cut(
     left: Duration,
 ) -> Result<(Slice, Vec<OwnedFd>), Refusal> {
     let mut bag = Bag(Vec::new());
+    let mut volumes = Volumes::new(nix::unistd::geteuid().is_root());
     let secrets = fetch
         .secrets
         .iter()
-        .map(|secret| {
-            Ok(Wanted {
-                name: secret.name.clone(),
-                from: secret.from.clone(),
-                file: secret.file.as_deref().map(|path| bag.open(path)).transpose()?,
-                max_age_secs: secret.max_age.map(|age| age.as_secs()),
-            })
-        })
+        .map(|secret| wanted(secret, &mut volumes, &mut bag))
         .collect::<Result<Vec<_>, Refusal>>()?;
     let age = fetch.age.as_ref().map(|key| age_key(key, &mut bag)).transpose()?;
     let vault = fetch.vault.as_ref().map(|store| vault(store, &mut bag)).transpose()?;
@@ -52,6 +47,15 @@ pub fn cut(
         cage,
     };
     Ok((slice, bag.0))
+}
+
+fn wanted(secret: &SecretPlan, volumes: &mut Volumes, bag: &mut Bag) -> Result<Wanted, Refusal> {
+    Ok(Wanted {
+        name: secret.name.clone(),
+        from: secret.from.clone(),
+        file: secret.file.as_deref().map(|path| bag.open(&volumes.path(path))).transpose()?,
+        max_age_secs: secret.max_age.map(|age| age.as_secs()),
+    })
 }
 
 /// The descriptors, in the order in which they will be given.

@@ -127,7 +127,7 @@ pub fn decide(
     if config.confine.dns == Dns::Udp {
         notes.push("dns = true lets UDP leave to any address and port (dns = \"tcp\" does not)".to_owned());
     }
-    Ok(Cage { ids, bounding: host.process.can_setpcap, limits, landlock, syscalls })
+    Ok(Cage { ids, bounding: host.process.can_setpcap, limits, core: host.process.core, landlock, syscalls })
 }
 
 /// Whether the kernel can hold it beside the filter, or may lack it.

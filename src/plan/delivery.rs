@@ -1,5 +1,7 @@
 //! The forms of the bundle, decided; and what each of them exposes.
 
+use std::path::{Path, PathBuf};
+
 use super::model::{Delivery, EnvDelivery, FileOut};
 use crate::config::Loaded;
 use crate::host::paths;
@@ -23,10 +25,7 @@ pub fn decide(loaded: &Loaded, notes: &mut Vec<String>) -> Result<Delivery, Refu
     }
     let mut files = Vec::new();
     for file in &config.deliver.file {
-        let template = file.template.as_ref().map(|template| {
-            let path = loaded.folder.join(template);
-            paths::find(&path, "deliver.file.template").map(|_| path)
-        });
+        let template = file.template.as_ref().map(|template| template_file(&loaded.folder.join(template)));
         let secrets = match &file.secrets {
             Some(listed) => listed.iter().map(ToString::to_string).collect(),
             None => names.clone(),
@@ -48,4 +47,15 @@ pub fn decide(loaded: &Loaded, notes: &mut Vec<String>) -> Result<Delivery, Refu
         );
     }
     Ok(Delivery { pipe: config.deliver.pipe, stdin: config.deliver.stdin, env, files })
+}
+
+fn template_file(path: &Path) -> Result<PathBuf, Refusal> {
+    const KEY: &str = "deliver.file.template";
+    if paths::find(path, KEY)?.directory {
+        return Err(Refusal::config(
+            format!("{KEY}: `{}` is a directory, and a file is needed", path.display()),
+            "name the template itself",
+        ));
+    }
+    Ok(path.to_owned())
 }

@@ -174,6 +174,9 @@ fn host_and_port(address: &str) -> Result<(String, u16), Refusal> {
 fn fetcher_ids(loaded: &Loaded, host: &Host, notes: &mut Vec<String>) -> Result<Option<(u32, u32)>, Refusal> {
     if host.process.uid != 0 {
         notes.push("started as a plain user: the fetcher has the workload's own uid, and an identity file of that user stays readable to a shell of the same user".to_owned());
+        if host.process.seizable {
+            notes.push("this user may read portcullis' own file, so a shell of the same user can seize init in its first instructions: give the file to root, with mode 0111".to_owned());
+        }
         return Ok(None);
     }
     let user = host.users.resolve(&loaded.config.fetch.user, "fetch.user")?;

@@ -30,7 +30,7 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
         }
         if !cage.ids.change {
             notes.push(format!(
-                "{what} `{}` can be read by a shell of the workload's user outside the cage",
+                "{what} `{}` can be read by a shell of the workload's user outside the cage, and its mode be changed by the workload",
                 path.display()
             ));
         }

@@ -63,6 +63,8 @@ pub struct Cage {
     /// Empty the bounding set and lock the securebits (needs CAP_SETPCAP).
     pub bounding: bool,
     pub limits: Vec<(Limit, u64)>,
+    /// The limit on core files, in bytes: 1, or a 0 that was found and holds here.
+    pub core: u64,
     pub landlock: LandlockPlan,
     pub syscalls: SyscallPlan,
 }

@@ -167,7 +167,7 @@ fn ports(ports: Option<&[u16]>) -> String {
 
 fn limits(plan: &Plan) -> String {
     let own = plan.cage.limits.iter().map(|(limit, value)| format!(" {} {value}", format!("{limit:?}").to_lowercase()));
-    format!("core 1{}", own.collect::<String>())
+    format!("core {}{}", plan.cage.core, own.collect::<String>())
 }
 
 fn secrets(plan: &Plan, live: Option<&[Vouched]>, now: i64, out: &mut Screen) {

@@ -3,16 +3,18 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
+use nix::unistd::AccessFlags;
 
 use super::ROLE_ATTACKER;
 use super::attacker::{self, Line};
 use super::facts::Facts;
 use crate::confine::{capabilities, ids};
 use crate::console::Console;
-use crate::plan::{Delivery, Image, Plan};
+use crate::plan::{Delivery, Grant, GrantKind, Image, Plan};
 use crate::refusal::{Exit, Refusal};
 use crate::supervise::{self, Stopped};
 use crate::sys::process::{self, Ended};
@@ -70,9 +72,9 @@ pub fn launched(plan: &Plan, facts: &Facts) -> Result<u8, Refusal> {
     let own = std::env::current_exe().map_err(|error| Refusal::internal(format!("finding this program: {error}")))?;
     let text =
         serde_json::to_string(facts).map_err(|error| Refusal::internal(format!("writing the facts: {error}")))?;
-    plan.launch.program = own;
     plan.launch.scripts.clear();
-    plan.launch.image = Image::ProgramCopy;
+    plan.launch.image = image(&own, &mut plan.cage.landlock.grants);
+    plan.launch.program = own;
     plan.launch.argv = vec![ROLE_ATTACKER.into(), text.into()];
     (plan.fetch, plan.delivery) = (None, Delivery::default());
     let (console, end) = (Console::silent(), Instant::now() + plan.deadline);
@@ -85,6 +87,16 @@ pub fn launched(plan: &Plan, facts: &Facts) -> Result<u8, Refusal> {
         Err(Stopped::Refused(refusal)) => Err(refusal),
         Err(Stopped::Signalled(signal)) => Ok(128u8.saturating_add(signal as u8)),
     }
+}
+
+/// A copy in memory, as of other programs. A binary that may only be executed cannot be copied, and needs no copy to be
+/// undumpable: then it is granted, the one thing that this cage has beside the program's.
+fn image(own: &Path, grants: &mut Vec<Grant>) -> Image {
+    if nix::unistd::access(own, AccessFlags::R_OK).is_ok() {
+        return Image::ProgramCopy;
+    }
+    grants.push(Grant { path: own.to_owned(), directory: false, kind: GrantKind::Execute, from: "the probe" });
+    Image::Direct
 }
 
 /// The same attempts as the same user, with nothing given up but what a change of ids takes.

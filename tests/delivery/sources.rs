@@ -138,6 +138,43 @@ fn a_kubernetes_volume_is_followed_anew_at_each_start() {
     }
 }
 
+/// Two names of one volume, while it is swapped as fast as can be: a start sees one generation or none, never two.
+#[test]
+fn names_of_one_kubernetes_volume_are_of_one_generation() {
+    let Some(stage) = Stage::new(Starter::Plain) else { return };
+    let volume = stage.path("volume");
+    for value in ["old", "new"] {
+        let generation = format!("..{value}");
+        fs::create_dir_all(volume.join(&generation)).unwrap();
+        for name in ["api_key", "api_secret"] {
+            stage.write(&format!("volume/{generation}/{name}"), format!("the-{value}-one"), 0o440);
+        }
+    }
+    symlink("..old", volume.join("..data")).unwrap();
+    for name in ["api_key", "api_secret"] {
+        symlink(format!("..data/{name}"), volume.join(name)).unwrap();
+    }
+    let secrets = "a = \"file:volume#api_key\"\nb = \"file:volume#api_secret\"";
+    stage.config_with(&CAT, &age_config(secrets));
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let seen: Vec<String> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for generation in ["..new", "..old"].into_iter().cycle() {
+                symlink(generation, volume.join("..data_tmp")).unwrap();
+                fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+                if over.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        let seen = (0..60).map(|_| stage.ok()).collect();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        seen
+    });
+    let whole = ["old", "new"].map(|value| format!(r#"{{"a":"the-{value}-one","b":"the-{value}-one"}}"#));
+    assert!(seen.iter().all(|read| whole.contains(read)), "{seen:?}");
+}
+
 #[test]
 fn systemd_credentials_are_found_by_their_variable_and_refused_without_it() {
     for stage in STARTERS.into_iter().filter_map(Stage::new) {

@@ -88,8 +88,8 @@ fn a_static_bot_lives_in_a_scratch_image_under_an_init() {
 
 #[test]
 #[ignore = "needs an engine: tests/run docker"]
-fn a_bot_lives_behind_a_binary_that_nobody_may_read() {
-    lives_and_stops(&Bot { image: images::execute_only(), ..static_bot() }, &[]);
+fn a_bot_lives_behind_a_binary_that_everybody_may_read() {
+    lives_and_stops(&Bot { image: images::readable(), ..static_bot() }, &[]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::engine::{docker, run};
+use crate::engine::{docker, run, text as text_of};
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -35,11 +35,18 @@ fn build_from(tag: &str, lines: &str, files: &[(&Path, &str)]) {
     build(tag, &dockerfile, files);
 }
 
-/// docker/Dockerfile.
+/// docker/Dockerfile, by the command that it gives, with the folder of the binary under test in place of the release's.
 pub fn portcullis() -> &'static str {
     static IMAGE: OnceLock<()> = OnceLock::new();
     IMAGE.get_or_init(|| {
-        build("portcullis:latest", &root().join("docker/Dockerfile"), &[(&binary(), "portcullis")]);
+        let text = std::fs::read_to_string(root().join("docker/Dockerfile")).expect("docker/Dockerfile");
+        let line = text.lines().find_map(|line| line.strip_prefix("#   tar c ")).expect("a line that builds it");
+        let (binary, release) = (binary(), "../target/x86_64-unknown-linux-gnu/release");
+        assert!(line.contains(release) && binary.is_absolute(), "{line}");
+        let folder = binary.parent().expect("a folder").display().to_string();
+        let script = format!("set -o pipefail; cd {}; tar c {}", root().display(), line.replace(release, &folder));
+        let output = run("bash", &["-c", &script], b"");
+        assert!(output.status.success(), "{script}: {}", text_of(&output));
     });
     "portcullis:latest"
 }
@@ -57,18 +64,18 @@ pub fn static_bot() -> &'static str {
     "static-bot"
 }
 
-/// The same with a binary that may be executed and not read (mode 0111): a plain user's start need not copy it then.
-pub fn execute_only() -> &'static str {
+/// The same with a binary that may be read, for who has to copy it out: a plain user's fetcher then runs from a copy.
+pub fn readable() -> &'static str {
     static IMAGE: OnceLock<()> = OnceLock::new();
     IMAGE.get_or_init(|| {
         let dir = TempDir::new().expect("a directory");
         let copy = dir.path().join("portcullis");
         std::fs::copy(binary(), &copy).expect("copied");
-        std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o111)).expect("mode set");
+        std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o555)).expect("mode set");
         let lines = format!("FROM {}\nCOPY portcullis /portcullis\n", static_bot());
-        build_from("execute-only", &lines, &[(&copy, "portcullis")]);
+        build_from("readable", &lines, &[(&copy, "portcullis")]);
     });
-    "execute-only"
+    "readable"
 }
 
 /// The Debian base under the name that the Dockerfiles use; its python3 is in /usr/bin, the public one's in /usr/local/bin.

@@ -26,6 +26,8 @@ fn on(landlock: Result<u32, Errno>, seccomp: Result<(), Errno>, optional: &[Opti
         can_setgid: false,
         can_setpcap: false,
         can_kill: false,
+        seizable: true,
+        core: 1,
         bounding: Default::default(),
     };
     let kernel = Kernel {

@@ -32,6 +32,7 @@ fn plan() -> Plan {
         cage: Cage {
             ids: Ids { uid: 1, gid: 1, groups: Vec::new(), change: false },
             bounding: false,
+            core: 1,
             limits: Vec::new(),
             landlock: LandlockPlan { abi: 7, grants: Vec::new(), connect: None, bind: None, scopes: false },
             syscalls: SyscallPlan {
