@@ -13,7 +13,7 @@ pub const ALLOWED: &[Group] = &[
             SYS_read SYS_write SYS_readv SYS_writev SYS_pread64 SYS_pwrite64 SYS_preadv SYS_pwritev SYS_preadv2
             SYS_pwritev2 SYS_close SYS_close_range SYS_lseek SYS_dup SYS_dup3 SYS_fcntl SYS_pipe2 SYS_fsync
             SYS_fdatasync SYS_ftruncate SYS_fallocate SYS_fadvise64 SYS_flock SYS_sendfile SYS_splice SYS_tee
-            SYS_vmsplice SYS_copy_file_range SYS_sync_file_range SYS_readahead SYS_sync SYS_syncfs
+            SYS_copy_file_range SYS_sync SYS_syncfs
         ],
     },
     Group {
@@ -39,9 +39,9 @@ pub const ALLOWED: &[Group] = &[
         who: "every program",
         why: "threads and their locks",
         calls: calls![
-            SYS_futex SYS_set_robust_list SYS_get_robust_list SYS_set_tid_address SYS_rseq SYS_gettid SYS_getpid
+            SYS_futex SYS_set_robust_list SYS_set_tid_address SYS_rseq SYS_gettid SYS_getpid
             SYS_sched_yield SYS_sched_getaffinity SYS_sched_getparam SYS_sched_getscheduler
-            SYS_sched_get_priority_max SYS_sched_get_priority_min SYS_getcpu SYS_futex_waitv
+            SYS_sched_get_priority_max SYS_sched_get_priority_min SYS_getcpu
         ],
     },
     Group {
@@ -84,15 +84,14 @@ pub const ALLOWED: &[Group] = &[
         calls: calls![
             SYS_getuid SYS_geteuid SYS_getgid SYS_getegid SYS_getresuid SYS_getresgid SYS_getgroups SYS_capget
             SYS_uname SYS_sysinfo SYS_getrusage SYS_getrlimit SYS_getpriority
-            SYS_getrandom SYS_ioprio_get
+            SYS_getrandom
         ],
     },
     Group {
         who: "programs that give up rights themselves",
         why: "without capabilities these can only give up",
         calls: calls![
-            SYS_setuid SYS_setgid SYS_setreuid SYS_setregid SYS_setresuid SYS_setresgid SYS_setgroups SYS_setfsuid
-            SYS_setfsgid SYS_capset
+            SYS_setuid SYS_setgid SYS_setreuid SYS_setregid SYS_setresuid SYS_setresgid SYS_setgroups SYS_capset
         ],
     },
     Group {
