@@ -52,6 +52,15 @@ impl Console {
         }
     }
 
+    /// Lines to copy, after one that says what they are.
+    pub fn block(&self, event: &str, what: &str, lines: &str) {
+        if self.json {
+            return self.say(event, &format!("{what}\n{lines}"));
+        }
+        self.say(event, what);
+        lines.lines().for_each(|line| write_line(&escape(line), PATIENCE));
+    }
+
     fn line(&self, event: &str, text: &str) -> String {
         if self.json {
             serde_json::json!({ "portcullis": event, "text": text }).to_string()

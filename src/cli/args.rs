@@ -157,6 +157,10 @@ pub struct ConfineArgs {
     #[arg(long, value_name = "PATH,...", value_delimiter = ',')]
     pub devices: Vec<AbsPath>,
 
+    /// Tell of each file and port that is not granted, with the line that grants it; for writing a config, not for service
+    #[arg(long)]
+    pub explain_files: bool,
+
     /// Protections that this host may lack
     #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials", "write-xor-execute"]))]
     pub optional: Vec<Optional>,
@@ -240,6 +244,7 @@ impl StartArgs {
             dns: confine.dns,
             profile: confine.profile,
             devices: confine.devices,
+            explain_files: confine.explain_files,
             optional: confine.optional,
             require: confine.require,
             age_identity: self.stores.age_identity.clone(),

@@ -47,6 +47,7 @@ pub struct Flags {
     pub dns: Option<Dns>,
     pub profile: Option<Profile>,
     pub devices: Vec<AbsPath>,
+    pub explain_files: bool,
     pub optional: Vec<Optional>,
     pub require: Vec<Require>,
     pub age_identity: Option<String>,

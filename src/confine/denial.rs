@@ -6,7 +6,8 @@ mod words;
 
 use nix::errno::Errno;
 
-use super::profiles::default::{ALLOWED_IF, DANGEROUS, EXEC_BY_DESCRIPTOR, LISTEN, METADATA};
+use super::profiles::default::{ALLOWED_IF, DANGEROUS, EXEC_BY_DESCRIPTOR, LISTEN};
+use super::profiles::files::METADATA;
 use super::profiles::{Conditional, Group, strict};
 use crate::config::model::Profile;
 use crate::sys::seccomp::Notified;

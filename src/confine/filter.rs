@@ -13,7 +13,7 @@ use seccompiler::{
 };
 
 use super::failed;
-use super::profiles::{Conditional, Group, If, Test, default, roles, strict};
+use super::profiles::{Conditional, Group, If, Test, default, files, roles, strict};
 use crate::config::model::{Dns, Profile};
 use crate::plan::SyscallPlan;
 use crate::refusal::Refusal;
@@ -47,9 +47,12 @@ pub fn workload(plan: &SyscallPlan) -> Result<Filter, Refusal> {
         plain(&mut denied, strict::WITHHELD);
         conditions.extend(strict::ALLOWED_IF);
     }
+    if plan.explain_files {
+        plain(&mut denied, files::ABOUT_FILES);
+    }
     let listening = if plan.listen { &mut allowed } else { &mut denied };
     listening.insert(default::LISTEN.1, Vec::new());
-    plain(if plan.metadata { &mut allowed } else { &mut denied }, default::METADATA);
+    plain(if plan.metadata { &mut allowed } else { &mut denied }, files::METADATA);
     if plan.exec_by_descriptor {
         allowed.insert(default::EXEC_BY_DESCRIPTOR.1, Vec::new());
     } else {
@@ -95,10 +98,13 @@ pub fn fetcher(network: bool, resolve: bool) -> Result<Filter, Refusal> {
     join([(allowed, Answer::Allow)])
 }
 
-/// Init's own filter, once the workload runs.
-pub fn init() -> Result<Filter, Refusal> {
+/// Init's own filter, once the workload runs. `explain_files`: it looks into the workload.
+pub fn init(explain_files: bool) -> Result<Filter, Refusal> {
     let mut allowed = Rules::new();
     plain(&mut allowed, roles::INIT);
+    if explain_files {
+        plain(&mut allowed, roles::INIT_LOOKS);
+    }
     join([(allowed, Answer::Allow)])
 }
 

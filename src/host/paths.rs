@@ -63,6 +63,7 @@ const READ: &[&str] = &[
     "/etc/protocols",
     "/etc/services",
     "/etc/localtime",
+    "/etc/locale.alias",
     "/etc/timezone",
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",

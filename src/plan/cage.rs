@@ -2,9 +2,9 @@
 
 use super::model::{Cage, Grant, GrantKind, Ids, LandlockPlan, Launch, SyscallPlan};
 use super::{Host, is_optional};
-use crate::config::Config;
 use crate::config::model::{Dns, Mode, Optional, Profile, Require};
 use crate::config::values::AbsPath;
+use crate::config::{Config, Loaded};
 use crate::host::aliases;
 use crate::host::paths::{self, Found};
 use crate::refusal::{Refusal, cause};
@@ -89,12 +89,17 @@ fn as_found(host: &Host, uid: u32, gid: u32, groups: Vec<u32>, notes: &mut Vec<S
 }
 
 pub fn decide(
-    config: &Config,
+    loaded: &Loaded,
     host: &Host,
     ids: Ids,
     launch: &Launch,
     notes: &mut Vec<String>,
 ) -> Result<Cage, Refusal> {
+    let (config, explain_files) = (&loaded.config, loaded.explain_files);
+    if explain_files {
+        explainable(config, host, &ids)?;
+        notes.push("every call about files and ports is looked at: for writing a config, not for service".to_owned());
+    }
     required(config, host)?;
     let abi = landlock_abi(host)?;
     if let Err(errno) = host.kernel.seccomp {
@@ -120,6 +125,7 @@ pub fn decide(
         explained: config.mode == Mode::Supervise,
         explanation_optional: is_optional(config, Optional::ExplainedDenials),
         exec_by_descriptor: config.mode == Mode::Replace,
+        explain_files,
     };
     if syscalls.metadata {
         notes.push("with a place to write, modes, owners and times of files of the same user can be changed outside it too (contents cannot)".to_owned());
@@ -141,6 +147,23 @@ fn write_xor_execute(config: &Config, host: &Host, notes: &mut Vec<String>) -> R
     }
     notes.push("MISSING, as confine.optional allows: write-xor-execute is held by the filter alone".to_owned());
     Ok(false)
+}
+
+/// The supervisor must be there, and must be able to look into the program.
+fn explainable(config: &Config, host: &Host, ids: &Ids) -> Result<(), Refusal> {
+    if config.mode == Mode::Replace || config.confine.profile == Profile::Strict {
+        return Err(Refusal::config(
+            "--explain-files needs the supervisor and a profile that executes programs",
+            "set mode = \"supervise\" and confine.profile = \"default\" while the config is being written",
+        ));
+    }
+    if ids.change && !host.process.can_ptrace {
+        return Err(Refusal::host(
+            "--explain-files has to look into a program of another user, and CAP_SYS_PTRACE is missing",
+            "start as that user (docker run --user), or add the capability SYS_PTRACE while the config is being written",
+        ));
+    }
+    Ok(())
 }
 
 fn required(config: &Config, host: &Host) -> Result<(), Refusal> {

@@ -122,6 +122,8 @@ pub struct SyscallPlan {
     pub explained: bool,
     /// They may go unexplained where an outer sandbox holds the only listener.
     pub explanation_optional: bool,
+    /// Calls about files and ports are told to the supervisor, compared with the plan, and go on (`run --explain-files`).
+    pub explain_files: bool,
     /// Without a supervisor the one exec of the shielded image cannot be told from later ones.
     pub exec_by_descriptor: bool,
 }

@@ -3,21 +3,27 @@
 //! Memory is bounded by the number of kinds that are kept apart; a line that finds no room on standard error is dropped, so
 //! that a storm of denials behind a reader that stalls delays nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::Pid;
 
+use super::files::{self, Lack};
 use crate::config::model::Profile;
 use crate::confine::denial::{self, Denial};
+use crate::confine::profiles::files::ABOUT_FILES;
 use crate::console::Console;
+use crate::plan::Plan;
 use crate::refusal::Refusal;
 use crate::sys::seccomp::{self, Answer, Notified};
 
 /// The most different denials that are remembered: a workload could invent argument values for ever.
 const MOST_KINDS: usize = 64;
+
+/// And the most files and ports that are told of.
+const MOST_LACKS: usize = 256;
 
 /// How long one kind is not told of again.
 const QUIET: Duration = Duration::from_secs(60);
@@ -25,6 +31,8 @@ const QUIET: Duration = Duration::from_secs(60);
 pub struct Denials {
     listener: OwnedFd,
     profile: Profile,
+    /// What `--explain-files` has found to be lacking.
+    lacks: BTreeSet<Lack>,
     /// Whose first exec is the start itself; `None` once it was answered.
     starting: Option<Pid>,
     counts: BTreeMap<Denial, Count>,
@@ -43,7 +51,14 @@ impl Denials {
     pub fn new(listener: OwnedFd, launcher: Pid, profile: Profile) -> Result<Self, Refusal> {
         fcntl(&listener, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
             .map_err(|errno| Refusal::internal(format!("the listener cannot be made non-blocking: {errno}")))?;
-        Ok(Denials { listener, profile, starting: Some(launcher), counts: BTreeMap::new(), others: 0 })
+        Ok(Denials {
+            listener,
+            profile,
+            lacks: BTreeSet::new(),
+            starting: Some(launcher),
+            counts: BTreeMap::new(),
+            others: 0,
+        })
     }
 
     pub fn as_fd(&self) -> BorrowedFd<'_> {
@@ -56,11 +71,11 @@ impl Denials {
     }
 
     /// Answers one call. False when the last process of the cage is gone and nothing more can come.
-    pub fn answer_one(&mut self, console: &Console) -> Result<bool, Refusal> {
+    pub fn answer_one(&mut self, plan: &Plan, console: &Console) -> Result<bool, Refusal> {
         let broken = |errno| Refusal::internal(format!("the seccomp listener: {errno}"));
         match seccomp::receive(self.listener.as_fd()) {
             Ok(Some(notified)) => {
-                let answer = self.judge(&notified, console);
+                let answer = self.judge(&notified, plan, console);
                 seccomp::answer(self.listener.as_fd(), notified.id, answer).map_err(broken)?;
                 Ok(true)
             }
@@ -77,17 +92,36 @@ impl Denials {
     }
 
     /// The launcher's one exec goes on, exactly once, before any foreign code exists. Everything else is refused.
-    fn judge(&mut self, notified: &Notified, console: &Console) -> Answer {
+    fn judge(&mut self, notified: &Notified, plan: &Plan, console: &Console) -> Answer {
         let is_start = i64::from(notified.call) == libc::SYS_execveat
             && self.starting.is_some_and(|pid| pid.as_raw() as u32 == notified.pid);
         if is_start {
             self.starting = None;
             return Answer::Continue;
         }
+        if plan.cage.syscalls.explain_files && is_about_files(notified) {
+            self.explain_file(notified, plan, console);
+            // Landlock decides, and the filter allows each of these whatever its arguments.
+            return Answer::Continue;
+        }
         if let Some(line) = self.count(notified, Instant::now()) {
             console.say_if_room("denied", &line);
         }
         Answer::Errno(denial::errno(notified.call))
+    }
+
+    /// One line for each thing that is lacking; the block at the end has them all.
+    fn explain_file(&mut self, notified: &Notified, plan: &Plan, console: &Console) {
+        let Some(lack) = files::lack(notified, plan).filter(|lack| !self.lacks.contains(lack)) else { return };
+        if self.lacks.len() < MOST_LACKS {
+            console.say_if_room("lacking", &format!("not granted: {} needs {}", caller(notified.pid), lack.line()));
+            self.lacks.insert(lack);
+        }
+    }
+
+    /// What would have to be granted, as TOML to paste, if anything was lacking.
+    pub fn block(&self) -> Option<String> {
+        (!self.lacks.is_empty()).then(|| files::block(&self.lacks))
     }
 
     /// Counts it; the line, if one is due.
@@ -121,6 +155,10 @@ impl Denials {
         }
         (!parts.is_empty()).then(|| format!("denied: {}", parts.join(", ")))
     }
+}
+
+fn is_about_files(notified: &Notified) -> bool {
+    ABOUT_FILES.iter().flat_map(|group| group.calls).any(|(_, call)| *call == i64::from(notified.call))
 }
 
 /// Program, pid and thread as the kernel names them: readable even of an undumpable process. The kernel notifies threads.

@@ -6,6 +6,7 @@
 
 mod denials;
 mod descendants;
+mod files;
 mod forward;
 mod heard;
 mod prepare;

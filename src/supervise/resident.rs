@@ -7,13 +7,15 @@ use crate::plan::Plan;
 use crate::refusal::{Refusal, cause};
 use crate::sys::{memory, seccomp};
 
-/// Settles down, away from where we were started. CAP_KILL stays where the workload has another uid: without it, it could not be signalled.
+/// Settles down, away from where we were started. CAP_KILL stays where the workload has another uid: without it, it could not be signalled. So does CAP_SYS_PTRACE where
+/// files are explained.
 pub fn settle(plan: &Plan) -> Result<(), Refusal> {
     // The directory that we were started in may be unmounted while the workload lives.
     std::env::set_current_dir("/").map_err(|error| {
         Refusal::host(format!("/ cannot be entered: {error}", error = cause(error)), "check the root")
     })?;
-    let kept = plan.cage.ids.change.then_some(Capability::CAP_KILL);
+    let looks = plan.cage.syscalls.explain_files.then_some(Capability::CAP_SYS_PTRACE);
+    let kept = [Some(Capability::CAP_KILL), looks].into_iter().flatten().filter(|_| plan.cage.ids.change);
     capabilities::keep_only(kept)?;
     nix::sys::prctl::set_no_new_privs().map_err(|errno| {
         Refusal::host(
@@ -21,7 +23,7 @@ pub fn settle(plan: &Plan) -> Result<(), Refusal> {
             "an outer sandbox forbids it",
         )
     })?;
-    let filter = filter::init()?;
+    let filter = filter::init(plan.cage.syscalls.explain_files)?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
         Refusal::host(
             format!("init's own filter failed: {errno}", errno = cause(errno)),

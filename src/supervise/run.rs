@@ -162,7 +162,7 @@ impl Supervisor<'_> {
 
     fn answer_denial(&mut self) -> Result<(), Refusal> {
         let Some(denials) = &mut self.denials else { return Ok(()) };
-        if !denials.answer_one(&self.console)? {
+        if !denials.answer_one(self.plan, &self.console)? {
             // Nobody is left inside the filter: a hung-up descriptor would make poll spin.
             self.say_denials();
             self.denials = None;
@@ -348,6 +348,13 @@ impl Supervisor<'_> {
     fn say_denials(&self) {
         if let Some(summary) = self.denials.as_ref().and_then(Denials::summary) {
             self.console.say("denials", &summary);
+        }
+        if let Some(block) = self.denials.as_ref().and_then(Denials::block) {
+            self.console.block(
+                "lacking",
+                "what was not granted and asked for; grant what the program should have:",
+                &block,
+            );
         }
     }
 

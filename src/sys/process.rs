@@ -1,5 +1,7 @@
 //! Processes: fork, wait, ids read back, and how a process answers to its parent's death.
 
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
 use nix::errno::Errno;
 use nix::unistd::{ForkResult, Pid};
 
@@ -21,6 +23,18 @@ pub fn fork() -> Result<Option<Pid>, Errno> {
 pub fn exit_now(code: u8) -> ! {
     // SAFETY: _exit(2) does not return and touches no memory of ours.
     unsafe { libc::_exit(code.into()) }
+}
+
+/// A copy of another process' descriptor (pidfd_getfd(2), Linux 5.6): needs the right to trace it.
+pub fn descriptor_of(pid: Pid, fd: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: integer arguments; the kernel returns a new descriptor that nobody else owns.
+    let process = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    // SAFETY: as above: freshly made, owned here alone.
+    let process = unsafe { OwnedFd::from_raw_fd(process as i32) };
+    // SAFETY: as the first.
+    let copy = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) })?;
+    // SAFETY: freshly made, owned here alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy as i32) })
 }
 
 /// From now on memory of this process, and of the program that it becomes, does not get executable after it was writable

@@ -111,6 +111,7 @@ fn every_flag_reaches_its_field() {
         "--dns=tcp",
         "--profile=strict",
         "--devices=/dev/x,/dev/y",
+        "--explain-files",
         "--optional=landlock-tcp,landlock-scopes,explained-denials,write-xor-execute",
         "--require=bounding-set,read-only-root",
         "--age-identity=i",
@@ -155,6 +156,7 @@ fn every_flag_reaches_its_field() {
         dns: Some(Dns::Tcp),
         profile: Some(Profile::Strict),
         devices: vec![v("/dev/x"), v("/dev/y")],
+        explain_files: true,
         optional: vec![
             Optional::LandlockTcp,
             Optional::LandlockScopes,

@@ -74,6 +74,7 @@ fn a_single_value_replaces_the_files() {
         dns: Some(Dns::Tcp),
         profile: Some(Profile::Strict),
         devices: vec![v("/dev/x")],
+        explain_files: false,
         sockets: true,
         ..Flags::default()
     });

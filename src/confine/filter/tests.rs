@@ -55,6 +55,7 @@ fn plan(dns: Dns, explained: bool) -> SyscallPlan {
         explained,
         explanation_optional: false,
         exec_by_descriptor: !explained,
+        explain_files: false,
     }
 }
 
@@ -185,8 +186,19 @@ fn strict_makes_no_code_and_starts_nothing() {
 fn metadata_is_changed_only_where_something_may_be_written() {
     let with = workload(&plan(Dns::Off, true)).unwrap();
     let without = workload(&SyscallPlan { metadata: false, ..plan(Dns::Off, true) }).unwrap();
-    for (name, call) in default::METADATA.iter().flat_map(|group| group.calls) {
+    for (name, call) in files::METADATA.iter().flat_map(|group| group.calls) {
         assert_eq!((ask(&with, *call, [0; 6]), ask(&without, *call, [0; 6])), (RET_ALLOW, RET_USER_NOTIF), "{name}");
+    }
+}
+
+/// Whoever lets a call go on skips the filter: only what it allows anyhow may be asked about.
+#[test]
+fn what_is_asked_about_and_goes_on_is_allowed_without_condition() {
+    let asking = workload(&SyscallPlan { explain_files: true, ..plan(Dns::Off, true) }).unwrap();
+    let plain: Vec<i64> = default::ALLOWED.iter().flat_map(|group| group.calls).map(|(_, call)| *call).collect();
+    for (name, call) in files::ABOUT_FILES.iter().flat_map(|group| group.calls) {
+        assert!(plain.contains(call), "{name}");
+        assert_eq!(ask(&asking, *call, [0; 6]), RET_USER_NOTIF, "{name}");
     }
 }
 
@@ -220,7 +232,7 @@ fn hot_calls_carry_no_condition() {
 
 #[test]
 fn the_roles_filters_allow_their_own_and_nothing_that_starts_or_opens_the_world() {
-    let (quiet, network, init) = (fetcher(false, false).unwrap(), fetcher(true, false).unwrap(), init().unwrap());
+    let (quiet, network, init) = (fetcher(false, false).unwrap(), fetcher(true, false).unwrap(), init(false).unwrap());
     for filter in [&quiet, &network, &init] {
         for call in
             [libc::SYS_execve, libc::SYS_execveat, libc::SYS_fork, libc::SYS_clone, libc::SYS_ptrace, libc::SYS_bpf]

@@ -309,22 +309,6 @@ const MFD_NOEXEC_SEAL: u32 = 8;
 const S_IFMT: u32 = libc::S_IFMT;
 const S_IFIFO: u32 = libc::S_IFIFO;
 
-/// Allowed where `confine.write` names a place. No scope of Landlock covers them: where nothing may be written, nothing of
-/// this is the program's to change either, and where something may, files of the same user outside it pay the price.
-pub const METADATA: &[Group] = &[
-    Group {
-        who: "every program that writes files",
-        why: "changes modes, owners and times of any file of the same user, and nothing may be written",
-        calls: calls![SYS_fchmod SYS_fchmodat SYS_fchown SYS_fchownat SYS_utimensat],
-    },
-    #[cfg(target_arch = "x86_64")]
-    Group {
-        who: "every program that writes files",
-        why: "changes modes, owners and times of any file of the same user, and nothing may be written",
-        calls: calls![SYS_chmod SYS_chown SYS_lchown SYS_utime SYS_utimes SYS_futimesat],
-    },
-];
-
 /// Allowed where `confine.bind` names a port: listen(2) on an unbound socket opens one that Landlock never sees.
 pub const LISTEN: Call = ("SYS_listen", libc::SYS_listen);
 

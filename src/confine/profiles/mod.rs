@@ -3,6 +3,7 @@
 //! Rules only. How they become instructions is `filter.rs`; how a denial is told is `denial.rs`.
 
 pub mod default;
+pub mod files;
 pub mod roles;
 pub mod strict;
 

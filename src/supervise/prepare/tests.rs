@@ -44,6 +44,7 @@ fn plan() -> Plan {
                 explained: true,
                 explanation_optional: false,
                 exec_by_descriptor: false,
+                explain_files: false,
             },
         },
         delivery: Delivery { pipe: true, ..Delivery::default() },
