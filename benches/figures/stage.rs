@@ -36,6 +36,7 @@ impl Stage {
         fs::set_permissions(stage.path("readable"), fs::Permissions::from_mode(0o555)).expect("mode set");
         stage.compile("workload", "workload.c", &["-static", "-nostdlib", "-fno-stack-protector"]);
         stage.compile("dynamic", "workload.c", &["-DWITH_LIBC"]);
+        stage.compile("cage", "cage.c", &["-static"]);
         stage.compile("peak", "peak.c", &["-static"]);
         stage
     }

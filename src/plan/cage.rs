@@ -1,8 +1,12 @@
 //! The cage, decided: who the workload is, what it may touch, and what this host can enforce of it.
 
+mod demands;
+
+use demands::{explainable, required, write_xor_execute};
+
 use super::model::{Cage, Grant, GrantKind, Ids, LandlockPlan, Launch, SyscallPlan};
 use super::{Host, is_optional};
-use crate::config::model::{Dns, Mode, Optional, Profile, Require};
+use crate::config::model::{Dns, Mode, Optional, Profile};
 use crate::config::values::AbsPath;
 use crate::config::{Config, Loaded};
 use crate::host::aliases;
@@ -136,58 +140,6 @@ pub fn decide(
     Ok(Cage { ids, bounding: host.process.can_setpcap, limits, core: host.process.core, landlock, syscalls })
 }
 
-/// Whether the kernel can hold it beside the filter, or may lack it.
-fn write_xor_execute(config: &Config, host: &Host, notes: &mut Vec<String>) -> Result<bool, Refusal> {
-    let Err(errno) = host.kernel.deny_write_execute else { return Ok(true) };
-    if !is_optional(config, Optional::WriteXorExecute) {
-        return Err(Refusal::host(
-            format!("this kernel cannot hold memory from becoming executable (PR_SET_MDWE: {})", cause(errno)),
-            "use Linux 6.3 or newer, or leave it to the filter alone: confine.optional = [\"write-xor-execute\"]",
-        ));
-    }
-    notes.push("MISSING, as confine.optional allows: write-xor-execute is held by the filter alone".to_owned());
-    Ok(false)
-}
-
-/// The supervisor must be there, and must be able to look into the program.
-fn explainable(config: &Config, host: &Host, ids: &Ids) -> Result<(), Refusal> {
-    if config.mode == Mode::Replace || config.confine.profile == Profile::Strict {
-        return Err(Refusal::config(
-            "--explain-files needs the supervisor and a profile that executes programs",
-            "set mode = \"supervise\" and confine.profile = \"default\" while the config is being written",
-        ));
-    }
-    if ids.change && !host.process.can_ptrace {
-        return Err(Refusal::host(
-            "--explain-files has to look into a program of another user, and CAP_SYS_PTRACE is missing",
-            "start as that user (docker run --user), or add the capability SYS_PTRACE while the config is being written",
-        ));
-    }
-    Ok(())
-}
-
-fn required(config: &Config, host: &Host) -> Result<(), Refusal> {
-    let missing = |what: &str, hint: &str| Err(Refusal::host(what, hint));
-    for require in &config.confine.require {
-        match require {
-            Require::BoundingSet if !host.process.can_setpcap => {
-                return missing(
-                    "the bounding set is required to be empty, and CAP_SETPCAP is missing",
-                    "start as root with the capability SETPCAP, or leave \"bounding-set\" out of confine.require",
-                );
-            }
-            Require::ReadOnlyRoot if !host.kernel.root_read_only => {
-                return missing(
-                    "a read-only root is required, and / is mounted read-write",
-                    "docker run --read-only, readOnlyRootFilesystem: true, or leave \"read-only-root\" out of confine.require",
-                );
-            }
-            Require::BoundingSet | Require::ReadOnlyRoot => {}
-        }
-    }
-    Ok(())
-}
-
 fn landlock_abi(host: &Host) -> Result<u32, Refusal> {
     let hint = "use Linux 6.2 or newer with Landlock enabled (boot parameter lsm=...,landlock), and allow the landlock_* calls in the container's seccomp profile";
     match host.kernel.landlock {
@@ -267,20 +219,29 @@ fn grants(config: &Config, host: &Host, launch: &Launch, notes: &mut Vec<String>
     Ok(grants)
 }
 
+/// Where the base's grants are from, beside the runtimes'.
+pub const SYSTEM: &str = "the system's own";
+
 /// Under `strict` the system's programs can be read, for their libraries are among them, and none can be executed.
 fn base_grants(host: &Host, profile: Profile) -> Vec<Grant> {
     let execute = if profile == Profile::Strict { GrantKind::Read } else { GrantKind::Execute };
     let of = |paths: &[std::path::PathBuf], kind| {
-        let grant = move |path: &std::path::PathBuf| Grant {
-            directory: path.is_dir(),
-            path: path.clone(),
-            kind,
-            from: "the system's own",
-        };
+        let grant =
+            move |path: &std::path::PathBuf| Grant { directory: path.is_dir(), path: path.clone(), kind, from: SYSTEM };
         paths.iter().map(grant).collect::<Vec<_>>()
     };
     let base = &host.base;
-    [of(&base.execute, execute), of(&base.read, GrantKind::Read), of(&base.devices, GrantKind::Device)].concat()
+    let runtimes = base.runtimes.iter().map(|runtime| Grant {
+        directory: true,
+        path: runtime.path.clone(),
+        kind: if runtime.execute { execute } else { GrantKind::Read },
+        from: runtime.from,
+    });
+    [of(&base.execute, execute), of(&base.read, GrantKind::Read), of(&base.devices, GrantKind::Device)]
+        .concat()
+        .into_iter()
+        .chain(runtimes)
+        .collect()
 }
 
 fn listed(

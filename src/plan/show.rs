@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::cage::SYSTEM;
 use super::model::{Delivery, GrantKind, Image, Plan};
 use crate::config::model::{Dns, Mode, Profile};
 use crate::secret::Vouched;
@@ -139,12 +140,16 @@ fn grants(plan: &Plan, out: &mut Screen) {
         (GrantKind::Device, "devices"),
     ] {
         let of_kind = plan.cage.landlock.grants.iter().filter(|grant| grant.kind == kind);
-        let (own, base): (Vec<_>, Vec<_>) = of_kind.partition(|grant| grant.from != "the system's own");
+        let (own, base): (Vec<_>, Vec<_>) = of_kind.partition(|grant| grant.from != SYSTEM);
         let list = |grants: &[&super::Grant]| {
             grants.iter().map(|g| g.path.display().to_string()).collect::<Vec<_>>().join(" ")
         };
+        let (runtimes, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|grant| grant.from.ends_with("'s own"));
         if !own.is_empty() {
             out.line(name, &list(&own));
+        }
+        for runtime in runtimes {
+            out.line(name, &format!("{} ({})", runtime.path.display(), runtime.from));
         }
         match base.len() {
             0 => {}
