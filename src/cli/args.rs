@@ -162,7 +162,7 @@ pub struct ConfineArgs {
     pub explain_files: bool,
 
     /// Protections that this host may lack
-    #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials", "write-xor-execute"]))]
+    #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials", "memfd-secret", "write-xor-execute"]))]
     pub optional: Vec<Optional>,
 
     /// Protections that are not refused by default when missing

@@ -127,7 +127,7 @@ fn granted(plan: &Plan, wanted: impl Fn(&Grant) -> bool) -> Option<PathBuf> {
 fn identities(plan: &Plan) -> Vec<PathBuf> {
     let Some(fetch) = &plan.fetch else { return Vec::new() };
     let age = fetch.age.iter().map(|key| key.path().clone());
-    let store = fetch.vault.iter().map(|store| store.login.identity_file().clone());
+    let store = fetch.vault.iter().flat_map(|store| store.identity_files()).cloned();
     let files = fetch.secrets.iter().filter(|secret| secret.from.source == crate::config::reference::Source::File);
     age.chain(store).chain(files.filter_map(|secret| secret.file.clone())).collect()
 }

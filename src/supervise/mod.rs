@@ -9,6 +9,7 @@ mod descendants;
 mod files;
 mod forward;
 mod heard;
+mod keeping;
 mod prepare;
 mod resident;
 mod run;

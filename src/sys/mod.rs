@@ -8,6 +8,7 @@
 pub mod attempt;
 pub mod descriptors;
 pub mod exec;
+pub mod hidden;
 pub mod landlock;
 pub mod memory;
 pub mod process;
