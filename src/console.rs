@@ -20,6 +20,7 @@ use crate::sys::descriptors;
 #[derive(Debug, Clone, Copy)]
 pub struct Console {
     json: bool,
+    silent: bool,
 }
 
 impl Console {
@@ -29,17 +30,44 @@ impl Console {
             LogFormat::Json => true,
             LogFormat::Auto => !std::io::stderr().is_terminal(),
         };
-        Console { json }
+        Console { json, silent: false }
+    }
+
+    /// No news at all, for a probe: refusals are still printed.
+    pub fn silent() -> Self {
+        Console { json: false, silent: true }
     }
 
     /// One line of news: `portcullis: started ...`.
     pub fn say(&self, event: &str, text: &str) {
-        let line = if self.json {
+        if self.silent {
+            return;
+        }
+        write_line(&self.line(event, text), PATIENCE);
+    }
+
+    /// The same, dropped at once where standard error has no room: for what a workload can cause at will.
+    pub fn say_if_room(&self, event: &str, text: &str) {
+        if !self.silent {
+            write_line(&self.line(event, text), 0);
+        }
+    }
+
+    /// Lines to copy, after one that says what they are.
+    pub fn block(&self, event: &str, what: &str, lines: &str) {
+        if self.json {
+            return self.say(event, &format!("{what}\n{lines}"));
+        }
+        self.say(event, what);
+        lines.lines().for_each(|line| write_line(&escape(line), PATIENCE));
+    }
+
+    fn line(&self, event: &str, text: &str) -> String {
+        if self.json {
             serde_json::json!({ "portcullis": event, "text": text }).to_string()
         } else {
             format!("portcullis: {}", escape(text))
-        };
-        write_line(&line);
+        }
     }
 
     /// A line that a role wrote, already escaped and capped.
@@ -47,7 +75,7 @@ impl Console {
         if self.json {
             self.say("role", line.strip_prefix("portcullis: ").unwrap_or(line));
         } else {
-            write_line(line);
+            write_line(line, PATIENCE);
         }
     }
 
@@ -58,26 +86,26 @@ impl Console {
             let line = serde_json::json!({
                 "portcullis": "refused", "text": refusal.what, "hint": refusal.hint, "exit": exit,
             });
-            write_line(&line.to_string());
+            write_line(&line.to_string(), PATIENCE);
         } else {
-            write_line(&refusal.to_string());
+            write_line(&refusal.to_string(), PATIENCE);
         }
     }
 }
 
 /// The two lines of a refusal, for the moments in which there is no config yet, or no more.
 pub fn refuse_plainly(refusal: &Refusal) {
-    write_line(&refusal.to_string());
+    write_line(&refusal.to_string(), PATIENCE);
 }
 
 /// A line from a role: its standard error is its log pipe.
 pub fn note(text: &str) {
-    write_line(&escape(text));
+    write_line(&escape(text), PATIENCE);
 }
 
 /// A line that is formatted already, with its end.
 pub fn pass_through(line: &[u8]) {
-    write_bytes(line);
+    write_bytes(line, PATIENCE);
 }
 
 /// A description of standard error of our own, where it is a pipe or a terminal: non-blocking for us, and as it was for the
@@ -103,16 +131,16 @@ fn open_anew() -> Option<OwnedFd> {
 }
 
 /// One write(2) a line, so that lines of several processes do not mix. A line that finds no room is dropped.
-fn write_line(line: &str) {
-    write_bytes(format!("{line}\n").as_bytes());
+fn write_line(line: &str, patience: u16) {
+    write_bytes(format!("{line}\n").as_bytes(), patience);
 }
 
-fn write_bytes(text: &[u8]) {
+fn write_bytes(text: &[u8], patience: u16) {
     let own = OWN.get_or_init(open_anew);
     let stderr = std::io::stderr();
     let fd = own.as_ref().map_or(stderr.as_fd(), AsFd::as_fd);
     let mut room = [PollFd::new(fd, PollFlags::POLLOUT)];
-    if !poll(&mut room, PollTimeout::from(PATIENCE)).is_ok_and(|ready| ready > 0) {
+    if !poll(&mut room, PollTimeout::from(patience)).is_ok_and(|ready| ready > 0) {
         return;
     }
     // Standard error may be gone (a closed terminal, a full disk behind it). There is nobody left to tell, and a broken

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::flags::{EnvFlag, Flags, VaultFlags};
 use crate::config::model::{
-    Dns, FileDelivery, FileFormat, Limit, LogFormat, Mode, MountKind, Optional, Require, Shield, StopBefore,
+    Dns, FileDelivery, FileFormat, Limit, LogFormat, Mode, MountKind, Optional, Profile, Require, Shield, StopBefore,
 };
 use crate::config::parse_word;
 use crate::config::reference::Reference;
@@ -162,8 +162,20 @@ pub struct ConfineArgs {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = words_by(dns, &["true", "false", "tcp"]))]
     pub dns: Option<Dns>,
 
+    /// Which calls there are: strict has no code made at run time, no program but the command, no sockets but TCP
+    #[arg(long, value_parser = words::<Profile>(&["default", "strict"]))]
+    pub profile: Option<Profile>,
+
+    /// Devices to read, write and control, beside null, full and tty
+    #[arg(long, value_name = "PATH,...", value_delimiter = ',')]
+    pub devices: Vec<AbsPath>,
+
+    /// Tell of each file and port that is not granted, with the line that grants it; for writing a config, not for service
+    #[arg(long)]
+    pub explain_files: bool,
+
     /// Protections that this host may lack
-    #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials", "memfd-secret"]))]
+    #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials", "memfd-secret", "write-xor-execute"]))]
     pub optional: Vec<Optional>,
 
     /// Protections that are not refused by default when missing
@@ -246,6 +258,9 @@ impl StartArgs {
             connect: confine.connect,
             bind: confine.bind,
             dns: confine.dns,
+            profile: confine.profile,
+            devices: confine.devices,
+            explain_files: confine.explain_files,
             optional: confine.optional,
             require: confine.require,
             age_identity: self.stores.age_identity.clone(),

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::errors::Origin;
 use super::model::{
-    Addresses, Dns, FileDelivery, Leases, Limit, LogFormat, Mode, MountKind, Optional, Require, Secret, Shield,
-    StopBefore, Tls, Vault, VaultAuth, Wrapping, approle_mount,
+    Addresses, Dns, FileDelivery, Leases, Limit, LogFormat, Mode, MountKind, Optional, Profile, Require, Secret,
+    Shield, StopBefore, Tls, Vault, VaultAuth, Wrapping, approle_mount,
 };
 use super::reference::{Reference, Source};
 use super::signal::{Rewritten, SignalName};
@@ -50,6 +50,9 @@ pub struct Flags {
     pub connect: Vec<Port>,
     pub bind: Vec<Port>,
     pub dns: Option<Dns>,
+    pub profile: Option<Profile>,
+    pub devices: Vec<AbsPath>,
+    pub explain_files: bool,
     pub optional: Vec<Optional>,
     pub require: Vec<Require>,
     pub age_identity: Option<String>,
@@ -170,6 +173,8 @@ impl Flags {
         add(&mut confine.optional, &self.optional);
         add(&mut confine.require, &self.require);
         replace(&mut confine.dns, self.dns);
+        replace(&mut confine.profile, self.profile);
+        add(&mut confine.devices, &self.devices);
     }
 
     /// The two keys exclude each other, so either flag replaces either key.

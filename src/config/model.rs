@@ -268,6 +268,10 @@ pub struct Confine {
     /// TCP ports to listen on.
     pub bind: Vec<Port>,
     pub dns: Dns,
+    /// Which calls there are at all: `default` runs every runtime, `strict` Python, Go and Rust.
+    pub profile: Profile,
+    /// Devices to read, write and control, beside null, full and tty.
+    pub devices: Vec<AbsPath>,
     /// Protections that this host may lack.
     pub optional: Vec<Optional>,
     /// Protections that are not refused by default when missing.
@@ -283,6 +287,16 @@ pub enum Dns {
     Udp,
 }
 
+/// The filter's profile: `strict` has no code made at run time, no program but the command, no sockets but TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    #[default]
+    Default,
+    Strict,
+}
+
 /// The closed list of protections that may be optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -296,6 +310,8 @@ pub enum Optional {
     ExplainedDenials,
     /// Memory that not even root reads, for the token that leases hang on (memfd_secret(2), off by default before Linux 6.5).
     MemfdSecret,
+    /// Memory that never becomes executable, held by the kernel beside the filter (PR_SET_MDWE, Linux 6.3), under `strict`.
+    WriteXorExecute,
 }
 
 /// The closed list of protections that can be required.

@@ -45,8 +45,8 @@ pub fn drop_all() -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Keeps one capability in the effective and permitted sets and drops every other: init's CAP_KILL.
-pub fn keep_only(kept: Option<caps::Capability>) -> Result<(), Refusal> {
+/// Keeps these in the effective and permitted sets and drops every other: init's CAP_KILL.
+pub fn keep_only(kept: impl IntoIterator<Item = caps::Capability>) -> Result<(), Refusal> {
     let kept: caps::CapsHashSet = kept.into_iter().collect();
     for set in [CapSet::Ambient, CapSet::Inheritable] {
         caps::clear(None, set).map_err(|error| unchanged("giving up capabilities", error))?;

@@ -20,6 +20,7 @@ pub struct Process {
     pub can_setgid: bool,
     pub can_setpcap: bool,
     pub can_kill: bool,
+    pub can_ptrace: bool,
     /// Whether this uid may read the file that runs, or could make it readable: the process began dumpable then, and another
     /// of the same uid may have taken hold of it before it could say otherwise (`would_dump` in fs/exec.c).
     pub seizable: bool,
@@ -42,6 +43,7 @@ pub fn survey() -> Result<Process, Refusal> {
         can_setuid: effective.contains(&Capability::CAP_SETUID),
         can_setgid: effective.contains(&Capability::CAP_SETGID),
         can_setpcap: effective.contains(&Capability::CAP_SETPCAP),
+        can_ptrace: effective.contains(&Capability::CAP_SYS_PTRACE),
         can_kill: effective.contains(&Capability::CAP_KILL),
         seizable: seizable(),
         core: limit(Resource::RLIMIT_CORE).map_err(unreadable)?.0,

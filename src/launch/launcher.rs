@@ -102,6 +102,9 @@ fn cage(plan: &Plan, kit: Kit, init: Option<Pid>) -> Result<Caged, Refusal> {
     let values = kit.env.take();
     let env = arrange_descriptors(plan, kit)?;
     default_actions()?;
+    if plan.cage.syscalls.deny_write_execute {
+        process::deny_write_execute().map_err(|errno| cannot("holding memory from becoming executable", errno))?;
+    }
     let found = status.filters()?;
     let listener = install_filter(&plan.cage.syscalls, program)?;
     status.must_say(&expected(&plan.cage, found + 1))?;

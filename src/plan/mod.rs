@@ -52,7 +52,7 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
     let mut notes = Vec::new();
     let ids = cage::ids(config, host, &mut notes)?;
     let launch = launch::decide(loaded, host, started, &ids, &mut notes)?;
-    let cage = cage::decide(config, host, ids, &launch, &mut notes)?;
+    let cage = cage::decide(loaded, host, ids, &launch, &mut notes)?;
     let delivery = delivery::decide(loaded, &mut notes)?;
     let fetch = fetch::decide(loaded, host, started, cage.ids.uid, &mut notes)?;
     identity::keep_out_of_reach(fetch.as_ref(), &cage, &mut notes)?;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::cage::SYSTEM;
 use super::model::{Delivery, GrantKind, Image, Plan};
-use crate::config::model::{Dns, Mode};
+use crate::config::model::{Dns, Mode, Profile};
 use crate::config::signal::SignalName;
 use crate::secret::Vouched;
 
@@ -28,14 +29,22 @@ pub fn summary(plan: &Plan, took: Duration, explained: bool) -> String {
     let missing: String =
         plan.notes.iter().filter(|note| note.starts_with("MISSING")).map(|note| format!("; {note}")).collect();
     format!(
-        "started {} as {}:{}, no capabilities, no_new_privs, seccomp default profile, landlock abi {}, {}, {secrets}, verified, in {} ms{missing}{silent}",
+        "started {} as {}:{}, no capabilities, no_new_privs, seccomp {} profile, landlock abi {}, {}, {secrets}, verified, in {} ms{missing}{silent}",
         plan.launch.program.display(),
         cage.ids.uid,
         cage.ids.gid,
+        profile(cage.syscalls.profile),
         cage.landlock.abi,
         shield(&plan.launch.image),
         took.as_millis(),
     )
+}
+
+fn profile(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Default => "default",
+        Profile::Strict => "strict",
+    }
 }
 
 fn shield(image: &Image) -> &'static str {
@@ -118,7 +127,13 @@ fn syscalls(plan: &Plan) -> String {
     let syscalls = &plan.cage.syscalls;
     let udp = if syscalls.dns == Dns::Udp { "TCP and UDP sockets" } else { "TCP sockets only" };
     let told = if syscalls.explained { "denials explained" } else { "denials silent" };
-    format!("default profile, {udp}, {told}")
+    let profile = profile(syscalls.profile);
+    let code = if syscalls.deny_write_execute {
+        ", memory is writable or executable and no program but the command"
+    } else {
+        ""
+    };
+    format!("{profile} profile, {udp}, {told}{code}")
 }
 
 fn grants(plan: &Plan, out: &mut Screen) {
@@ -129,12 +144,16 @@ fn grants(plan: &Plan, out: &mut Screen) {
         (GrantKind::Device, "devices"),
     ] {
         let of_kind = plan.cage.landlock.grants.iter().filter(|grant| grant.kind == kind);
-        let (own, base): (Vec<_>, Vec<_>) = of_kind.partition(|grant| grant.from != "the system's own");
+        let (own, base): (Vec<_>, Vec<_>) = of_kind.partition(|grant| grant.from != SYSTEM);
         let list = |grants: &[&super::Grant]| {
             grants.iter().map(|g| g.path.display().to_string()).collect::<Vec<_>>().join(" ")
         };
+        let (runtimes, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|grant| grant.from.ends_with("'s own"));
         if !own.is_empty() {
             out.line(name, &list(&own));
+        }
+        for runtime in runtimes {
+            out.line(name, &format!("{} ({})", runtime.path.display(), runtime.from));
         }
         match base.len() {
             0 => {}
@@ -282,7 +301,7 @@ pub fn json(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
             "bind": cage.landlock.bind,
             "scopes": cage.landlock.scopes,
         },
-        "syscalls": { "profile": "default", "explained": cage.syscalls.explained, "udp": cage.syscalls.dns == Dns::Udp },
+        "syscalls": { "profile": profile(cage.syscalls.profile), "explained": cage.syscalls.explained, "udp": cage.syscalls.dns == Dns::Udp },
         "secrets": secrets.collect::<Vec<_>>(),
         "delivery": {
             "pipe": plan.delivery.pipe,

@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod denials;
+mod denied;
 mod descendants;
 mod end;
 mod ending;
+mod files;
 mod forward;
 mod heard;
 mod job;

@@ -197,16 +197,6 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    fn answer_denial(&mut self) -> Result<(), Refusal> {
-        let Some(denials) = &mut self.denials else { return Ok(()) };
-        if !denials.answer_one(&self.console)? {
-            // Nobody is left inside the filter: a hung-up descriptor would make poll spin.
-            self.say_denials();
-            self.denials = None;
-        }
-        Ok(())
-    }
-
     /// Four bytes are an errno; end-of-file is a successful exec, where its notification was answered.
     fn hear_exec(&mut self) -> Result<(), Refusal> {
         let Some(pipe) = &self.exec_result else { return Ok(()) };
@@ -269,7 +259,10 @@ impl Supervisor<'_> {
                     return Ok(());
                 }
                 Reaped::Child(pid, ended) if pid == self.workload => self.workload_changed(ended)?,
-                Reaped::Child(pid, ended) if self.keeping.as_ref().is_some_and(|keeping| keeping.pid() == pid) => {
+                Reaped::Child(pid, Ended::Signalled { signal: libc::SIGSYS, .. }) if !self.is_keeper(pid) => {
+                    self.say_foreign(pid);
+                }
+                Reaped::Child(pid, ended) if self.is_keeper(pid) => {
                     self.keeper_changed(ended)?;
                 }
                 Reaped::Child(..) => {}

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod attempt;
 pub mod descriptors;
 pub mod exec;
 pub mod hidden;

@@ -1,5 +1,7 @@
 //! Processes: fork, wait, ids read back, and how a process answers to its parent's death.
 
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
 use nix::errno::Errno;
 use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
@@ -41,6 +43,35 @@ pub fn limit(resource: Resource) -> Result<(u64, u64), Errno> {
     if found.rlim_cur > found.rlim_max { Err(NOT_DONE) } else { Ok((found.rlim_cur, found.rlim_max)) }
 }
 
+/// A copy of another process' descriptor (pidfd_getfd(2), Linux 5.6): needs the right to trace it.
+pub fn descriptor_of(pid: Pid, fd: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: integer arguments; the kernel returns a new descriptor that nobody else owns.
+    let process = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    // SAFETY: as above: freshly made, owned here alone.
+    let process = unsafe { OwnedFd::from_raw_fd(process as i32) };
+    // SAFETY: as the first.
+    let copy = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) })?;
+    // SAFETY: freshly made, owned here alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy as i32) })
+}
+
+/// From now on memory of this process, and of the program that it becomes, does not get executable after it was writable
+/// (PR_SET_MDWE of prctl(2), Linux 6.3); there is no way back. Reads it back.
+pub fn deny_write_execute() -> Result<(), Errno> {
+    const PR_SET_MDWE: libc::c_int = 65;
+    const REFUSE_EXEC_GAIN: libc::c_ulong = 1;
+    // SAFETY: prctl with integer arguments touches no memory; this program makes no code at run time.
+    check(unsafe { libc::prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0) }.into())?;
+    if denies_write_execute()? { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// Whether that holds already. EINVAL: this kernel does not know it.
+pub fn denies_write_execute() -> Result<bool, Errno> {
+    const PR_GET_MDWE: libc::c_int = 66;
+    // SAFETY: as above.
+    check(unsafe { libc::prctl(PR_GET_MDWE, 0, 0, 0, 0) }.into()).map(|flags| flags & 1 == 1)
+}
+
 /// What waitid(2) says of one child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -69,6 +100,19 @@ pub fn reap_one() -> Result<Reaped, Errno> {
         Ok(pid) => Ok(Reaped::Child(Pid::from_raw(pid as i32), decode(status))),
         Err(Errno::ECHILD) => Ok(Reaped::NoChildren),
         Err(errno) => Err(errno),
+    }
+}
+
+/// Waits for the end of one child (waitpid(2)).
+pub fn wait_for(child: Pid) -> Result<Ended, Errno> {
+    let mut status: libc::c_int = 0;
+    loop {
+        // SAFETY: the kernel writes one int through a pointer to a live local.
+        match check(unsafe { libc::waitpid(child.as_raw(), &mut status, 0) }.into()) {
+            Ok(_) => return Ok(decode(status)),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
     }
 }
 

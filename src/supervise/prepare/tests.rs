@@ -21,6 +21,7 @@ fn plan() -> Plan {
         launch: Launch {
             program: "/bin/true".into(),
             image: Image::Direct,
+            loader: None,
             scripts: Vec::new(),
             argv: Vec::new(),
             env: Vec::new(),
@@ -36,11 +37,15 @@ fn plan() -> Plan {
             limits: Vec::new(),
             landlock: LandlockPlan { abi: 7, grants: Vec::new(), connect: None, bind: None, scopes: false },
             syscalls: SyscallPlan {
+                profile: crate::config::model::Profile::Default,
+                deny_write_execute: false,
                 listen: false,
+                metadata: false,
                 dns: Dns::Off,
                 explained: true,
                 explanation_optional: false,
                 exec_by_descriptor: false,
+                explain_files: false,
             },
         },
         delivery: Delivery { pipe: true, ..Delivery::default() },
