@@ -222,7 +222,7 @@ fn cage_of_pieces(plan: &Plan, facts: &Facts, calls: &[i64]) -> Result<u8, Refus
 
 /// This program again, for one breakage: prints the report.
 fn broken(name: &str, config: &str) -> Result<Report, Refusal> {
-    let started = sanitise::sanitise()?;
+    let started = sanitise::hold_signals().and_then(sanitise::sanitise)?;
     let args = StartArgs { config: Some(config.into()), ..StartArgs::default() };
     let (plan, _) = portcullis::init::decide(args, &started)?;
     if let Some((_, breakage, _)) = plans().into_iter().find(|(known, ..)| *known == name) {
