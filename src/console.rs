@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::IsTerminal;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::OnceLock;
 
@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::model::LogFormat;
 use crate::refusal::{Refusal, escape};
+use crate::sys::descriptors;
 
 /// Standard error, in the format that the config asks for.
 #[derive(Debug, Clone, Copy)]
@@ -74,26 +75,39 @@ pub fn note(text: &str) {
     write_line(&escape(text));
 }
 
+/// A line that is formatted already, with its end.
+pub fn pass_through(line: &[u8]) {
+    write_bytes(line);
+}
+
 /// A description of standard error of our own, where it is a pipe or a terminal: non-blocking for us, and as it was for the
 /// workload, which shares the other one. A reader that stalls may cost lines, never the start, a signal or the end.
-static OWN: OnceLock<Option<File>> = OnceLock::new();
+static OWN: OnceLock<Option<OwnedFd>> = OnceLock::new();
+
+/// Above every number that the workload gets: 3, the most sockets, and as many files as can be handed over.
+const FLOOR: RawFd = 256;
 
 /// How long a line may wait for a full pipe or a stopped terminal, in milliseconds.
 const PATIENCE: u16 = 50;
 
 /// Opens it anew (proc_pid_fd(5)). A regular file does not block, and would be overwritten from its start.
-fn open_anew() -> Option<File> {
+fn open_anew() -> Option<OwnedFd> {
     let kind = std::fs::metadata("/proc/self/fd/2").ok()?.file_type();
     if !(kind.is_fifo() || kind.is_char_device()) {
         return None;
     }
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
-    File::options().write(true).custom_flags(flags).open("/proc/self/fd/2").ok()
+    let own = File::options().write(true).custom_flags(flags).open("/proc/self/fd/2").ok()?;
+    // Whoever becomes the workload puts its credentials at the low numbers.
+    descriptors::move_above(own.as_fd(), FLOOR).ok()
 }
 
 /// One write(2) a line, so that lines of several processes do not mix. A line that finds no room is dropped.
 fn write_line(line: &str) {
-    let text = format!("{line}\n");
+    write_bytes(format!("{line}\n").as_bytes());
+}
+
+fn write_bytes(text: &[u8]) {
     let own = OWN.get_or_init(open_anew);
     let stderr = std::io::stderr();
     let fd = own.as_ref().map_or(stderr.as_fd(), AsFd::as_fd);
@@ -103,5 +117,5 @@ fn write_line(line: &str) {
     }
     // Standard error may be gone (a closed terminal, a full disk behind it). There is nobody left to tell, and a broken
     // log must not decide over the workload.
-    nix::unistd::write(fd, text.as_bytes()).ok();
+    nix::unistd::write(fd, text).ok();
 }

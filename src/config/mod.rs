@@ -10,6 +10,7 @@ mod checks;
 mod errors;
 mod fault;
 pub mod flags;
+pub mod lease_end;
 pub mod load;
 pub mod model;
 pub mod reference;

@@ -2,6 +2,8 @@
 //!
 //! No logic but defaults. Types that accept two shapes (a text or a table) say so in `shapes.rs`.
 
+mod vault;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -9,6 +11,9 @@ use serde::Deserialize;
 use super::reference::Reference;
 use super::signal::{Rewritten, SignalName};
 use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
+
+pub use vault::{Addresses, Leases, MountKind, Tls, TlsVersion, Vault, VaultAuth, Wrapping};
+pub(super) use vault::{approle_mount, cert_mount, jwt_mount, kubernetes_mount, service_account_token};
 
 /// The whole config: `portcullis.toml`, or flags, or both.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -168,6 +173,16 @@ pub struct Secret {
     pub from: Reference,
     /// A value that its store set longer ago than this is refused.
     pub max_age: Option<Span>,
+    /// Handed on in base64, whatever it is; a text that programs can read, as it stands, if not given.
+    pub encoding: Option<Encoding>,
+}
+
+/// How a value is handed on that is no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    Base64,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -221,76 +236,6 @@ pub struct Age {
     pub identity: Option<String>,
     /// A file whose first line is the passphrase.
     pub passphrase_file: Option<String>,
-}
-
-/// The Vault or OpenBao server, and how to log in.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Vault {
-    /// `https://host[:port]`; `VAULT_ADDR` if not given.
-    pub address: Option<String>,
-    /// `VAULT_NAMESPACE` if not given.
-    pub namespace: Option<String>,
-    pub auth: VaultAuth,
-    /// How the store is recognised.
-    #[serde(default)]
-    pub tls: Tls,
-    /// Mount path to kind; an unlisted mount is the first segment of the path, and `kv2`.
-    #[serde(default)]
-    pub mounts: BTreeMap<String, MountKind>,
-}
-
-/// How to log in; `method` is the key that tells which.
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(tag = "method", rename_all = "lowercase", deny_unknown_fields))]
-pub enum VaultAuth {
-    /// By role id and secret id.
-    Approle {
-        /// The role's id, which is no secret.
-        role_id: String,
-        /// The secret id stands in this file, alone.
-        secret_id_file: String,
-        /// Where the method is mounted; `approle` if not given.
-        #[cfg_attr(test, schemars(default = "approle_mount"))]
-        mount: String,
-    },
-    /// By a token that something else renews.
-    Token {
-        /// The token stands in this file, alone.
-        token_file: String,
-    },
-}
-
-pub(super) fn approle_mount() -> String {
-    "approle".to_owned()
-}
-
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct Tls {
-    /// PEM bundle that alone is trusted; `VAULT_CACERT` if not given, else the system's bundle.
-    pub ca: Option<String>,
-    pub min_version: TlsVersion,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum TlsVersion {
-    #[serde(rename = "1.2")]
-    V12,
-    #[default]
-    #[serde(rename = "1.3")]
-    V13,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum MountKind {
-    Kv1,
-    Kv2,
 }
 
 /// The fetcher's own ids, when started as root.
@@ -349,6 +294,8 @@ pub enum Optional {
     LandlockScopes,
     /// Denials explained by the supervisor: an outer sandbox may hold the only listener.
     ExplainedDenials,
+    /// Memory that not even root reads, for the token that leases hang on (memfd_secret(2), off by default before Linux 6.5).
+    MemfdSecret,
 }
 
 /// The closed list of protections that can be required.

@@ -12,7 +12,8 @@ mod shapes {
 
     use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-    use crate::config::model::{Dns, Secret};
+    use crate::config::lease_end::OnLeaseEnd;
+    use crate::config::model::{Dns, Encoding, Secret};
     use crate::config::reference::Reference;
     use crate::config::signal::{Rewritten, SignalName};
     use crate::config::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
@@ -61,6 +62,7 @@ mod shapes {
         Id, "a name or a number", format!("^{ID}$");
         UserSpec, "a user and, after a colon, a group: names or numbers", format!("^{ID}(?::{ID})?$");
         Reference, "where a value is: source:path#field", reference_pattern();
+        OnLeaseEnd, "stop, ignore or signal:NAME", format!("^(?:stop|ignore|signal:{SIGNAL})$");
         SignalName, "a signal, such as INT, USR1 or RTMIN+3", format!("^{SIGNAL}$");
         Rewritten, "a signal, or none", format!("^(?:none|{SIGNAL})$");
     }
@@ -75,7 +77,7 @@ mod shapes {
             }
         )* };
     }
-    shown!(Span UserSpec SignalName);
+    shown!(Span UserSpec SignalName OnLeaseEnd);
 
     impl JsonSchema for Size {
         fn schema_name() -> Cow<'static, str> {
@@ -118,13 +120,15 @@ mod shapes {
             let from = generator.subschema_for::<Reference>();
             let mut max_age = generator.subschema_for::<Span>();
             max_age.insert("description".into(), "a value that its store set longer ago than this is refused".into());
+            let mut encoding = generator.subschema_for::<Encoding>();
+            encoding.insert("description".into(), "handed on in base64, whatever it is, a text or not".into());
             json_schema!({
                 "description": "a reference, or a table with its conditions",
                 "anyOf": [
                     from,
                     {
                         "type": "object",
-                        "properties": { "from": from, "max_age": max_age },
+                        "properties": { "from": from, "max_age": max_age, "encoding": encoding },
                         "required": ["from"],
                         "additionalProperties": false,
                     },

@@ -21,6 +21,11 @@ pub fn close_bounding_set() -> Result<(), Refusal> {
     for capability in found {
         caps::drop(None, CapSet::Bounding, capability)
             .map_err(|error| unchanged(&format!("dropping {capability} from the bounding set"), error))?;
+        if caps::has_cap(None, CapSet::Bounding, capability)
+            .map_err(|error| unchanged("reading the bounding set", error))?
+        {
+            return Err(not_held(format!("{capability} is still in the bounding set after it was dropped")));
+        }
     }
     sys::process::lock_securebits().map_err(|errno| failed("locking the securebits", errno))
 }
@@ -34,7 +39,7 @@ pub fn drop_all() -> Result<(), Refusal> {
         })?;
         let left = caps::read(None, set).map_err(|error| unchanged("reading the capability sets", error))?;
         if !left.is_empty() {
-            return Err(not_held(format!("the {set:?} capability set still has {left:?}")));
+            return Err(not_held(format!("the {} capability set is not empty", format!("{set:?}").to_lowercase())));
         }
     }
     Ok(())

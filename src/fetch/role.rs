@@ -2,25 +2,25 @@
 //!
 //! Process death is the wipe: library buffers cannot be zeroized from outside, so nothing here outlives the write.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::errno::Errno;
+
 use super::given::Given;
-use super::{age, file, judge, output, vault};
+use super::{age, cage, file, judge, output, vault};
 use crate::config::reference::Source;
-use crate::confine::verify::{Expected, Status};
-use crate::confine::{capabilities, dumps, filter, ids, landlock, limits};
+use crate::confine::{dumps, filter};
 use crate::console;
 use crate::deliver::Bundle;
-use crate::plan::{Grant, GrantKind, LandlockPlan};
-use crate::refusal::{Exit, Refusal, cause};
-use crate::secret::{Fetched, SecretText};
-use crate::sys::{descriptors, process, seccomp};
-use crate::wire::slice::{FetcherCage, Slice, VaultLogin, VaultStore, Wanted};
-use crate::wire::{Channel, Frame, NO_TIME, ROLE_SLICE, ROLE_SOCKET, Reporter, Tag};
+use crate::refusal::{Exit, Refusal};
+use crate::secret::{Fetched, Lease, SecretText, Vouched};
+use crate::sys::{descriptors, hidden, process};
+use crate::wire::slice::{Credential, Slice, VaultLogin, VaultStore, Wanted};
+use crate::wire::{Channel, Frame, NO_END, NO_TIME, ROLE_SLICE, ROLE_SOCKET, Reporter, Tag};
 
 /// The fetcher's `main`. Its descriptors are a contract: see `wire`.
 pub fn main() -> ! {
@@ -46,15 +46,50 @@ pub fn main() -> ! {
 fn run(reporter: &Reporter, slice: File, begun: Instant) -> Result<(), Refusal> {
     dumps::forbid()?;
     let slice = read_slice(slice)?;
-    confine(&slice.cage)?;
+    cage::enter(&slice.cage, &filter::fetcher(!slice.cage.connect.is_empty(), slice.cage.resolve)?)?;
     tell(reporter, Frame::new(Tag::Ready, 0, 0, 0))?;
     let mut given = Given::receive(&reporter.channel)?;
     let deadline = begun + Duration::from_millis(slice.deadline_ms);
-    let fetched = fetch_all(&slice, &mut given, deadline)?;
-    judge::all(&slice, &fetched, now())?;
+    let (fetched, kept) = fetch_all(&slice, &mut given, deadline, reporter)?;
+    let done = keep(reporter, &slice, kept.as_ref(), &mut given);
+    done.and_then(|()| hand_over(reporter, &slice, fetched, &mut given)).map_err(|mut refusal| {
+        let unrevoked = kept.and_then(vault::Kept::give_up);
+        refusal.hint.extend(unrevoked.map(|warning| format!("; also, {warning}")));
+        refusal
+    })
+}
+
+/// Leaves to the keeper what the values live by: the secrets of it in hidden memory, how long each lasts in frames.
+fn keep(reporter: &Reporter, slice: &Slice, kept: Option<&vault::Kept>, given: &mut Given) -> Result<(), Refusal> {
+    let Some((estate, kept)) = kept.and_then(vault::Kept::estate) else { return Ok(()) };
+    let region = slice.vault.as_ref().and_then(|store| store.region);
+    let region = region.ok_or_else(|| Refusal::internal("leases are to be kept, and there is no place for them"))?;
+    hidden::fill(&given.take(region)?, &estate.to_bytes()?).map_err(no_room)?;
+    for (number, kept) in kept.iter().enumerate() {
+        let seconds = kept.seconds.unwrap_or(NO_END);
+        tell(reporter, Frame::new(Tag::Kept, number as u64, seconds, kept.renewable.into()))?;
+    }
+    Ok(())
+}
+
+fn no_room(errno: Errno) -> Refusal {
+    match errno {
+        Errno::EFBIG => Refusal::config(
+            format!("the store's token and leases do not fit into {} KiB of hidden memory", hidden::SIZE >> 10),
+            "fetch fewer leased secrets in one start",
+        ),
+        errno => Refusal::host(
+            format!("hidden memory could not be filled: {}", errno.desc()),
+            "raise the limit on locked memory (ulimit -l, docker run --ulimit memlock, LimitMEMLOCK)",
+        ),
+    }
+}
+
+fn hand_over(reporter: &Reporter, slice: &Slice, fetched: Vec<Fetched>, given: &mut Given) -> Result<(), Refusal> {
+    judge::all(slice, &fetched, now())?;
     report_each(reporter, &fetched)?;
     let values = slice.secrets.iter().zip(fetched).map(|(wanted, got)| (wanted.name.clone(), got.value));
-    let written = output::write(&slice.outputs, &Bundle::new(values.collect()), &mut given)?;
+    let written = output::write(&slice.outputs, &Bundle::new(values.collect()), given)?;
     tell(reporter, Frame::new(Tag::Bundle, written.pipe, written.stdin, written.env))
 }
 
@@ -75,87 +110,30 @@ fn tell(reporter: &Reporter, frame: Frame) -> Result<(), Refusal> {
 }
 
 fn report_each(reporter: &Reporter, fetched: &[Fetched]) -> Result<(), Refusal> {
-    for (index, got) in fetched.iter().enumerate() {
-        let version = got.version.map_or(0, |version| version.saturating_add(1));
-        let set_at = got.set_at.map_or(NO_TIME, |seconds| seconds as u64);
-        tell(reporter, Frame::new(Tag::Secret, index as u64, version, set_at))?;
+    for (index, Vouched { version, set_at, lease, beyond }) in fetched.iter().map(|got| got.vouched).enumerate() {
+        let index = index as u64;
+        let version = version.map_or(0, |version| version.saturating_add(1));
+        let set_at = set_at.map_or(NO_TIME, |seconds| seconds as u64);
+        tell(reporter, Frame::new(Tag::Secret, index, version, set_at))?;
+        if let Some(Lease { seconds, renewable, kept }) = lease {
+            let how = u64::from(renewable) + 2 * kept.unwrap_or(0) as u64;
+            tell(reporter, Frame::new(Tag::Lease, index, seconds, how))?;
+        }
+        if let Some(beyond) = beyond {
+            tell(reporter, Frame::new(Tag::Beyond, index, beyond.bits(), 0))?;
+        }
     }
     Ok(())
 }
 
-/// Confines this process before it reads one byte of a store or an identity.
-fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
-    nix::sys::prctl::set_no_new_privs().map_err(|errno| {
-        Refusal::host(
-            format!("setting no_new_privs failed: {errno}", errno = cause(errno)),
-            "an outer sandbox forbids it",
-        )
-    })?;
-    limits::address_space(cage.address_space)?;
-    let found = nix::unistd::getgroups().map_err(|errno| {
-        Refusal::host(
-            format!("the fetcher cannot read its groups: {errno}", errno = cause(errno)),
-            "an outer sandbox forbids it",
-        )
-    })?;
-    let mut groups: Vec<u32> = found.iter().map(|gid| gid.as_raw()).collect();
-    if let Some((uid, gid)) = cage.ids {
-        let init = nix::unistd::getppid();
-        ids::change(uid, gid, &[])?;
-        // The change cleared the death signal (prctl(2)); init may have died in between.
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(|errno| {
-            Refusal::host(format!("setting the parent-death signal failed: {errno}"), "an outer sandbox forbids it")
-        })?;
-        if nix::unistd::getppid() != init {
-            return Err(Refusal::internal("init died while the fetcher confined itself"));
-        }
-        groups.clear();
-        // Changing ids made the process's dumpable flag follow fs.suid_dumpable: say it again.
-        dumps::forbid()?;
-    }
-    capabilities::drop_all()?;
-    ids::try_to_undo()?;
-    let status = Status::at(Status::open()?);
-    // Asked now: the filter has no use for the question.
-    let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-    let (uid, gid) = cage.ids.unwrap_or(own);
-    landlock::enforce(&domain(cage))?;
-    let filter = filter::fetcher(cage.connect.is_some(), cage.resolve)?;
-    seccomp::install(filter.instructions(), false).map_err(|errno| {
-        Refusal::host(
-            format!("the fetcher's filter failed: {errno}", errno = cause(errno)),
-            "an outer sandbox forbids seccomp",
-        )
-    })?;
-    groups.sort_unstable();
-    groups.dedup();
-    status.must_say(&Expected { uid, gid, groups, bounding_empty: false })
-}
-
-/// What a resolver reads (resolv.conf(5), hosts(5), nsswitch.conf(5), gai.conf(5)).
-const RESOLVER_FILES: [&str; 5] =
-    ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"];
-
-/// The store's port, and the resolver's files if a name has to be resolved; no other file at all.
-fn domain(cage: &FetcherCage) -> LandlockPlan {
-    let mut connect: Vec<u16> = cage.connect.into_iter().collect();
-    let mut grants = Vec::new();
-    if cage.resolve {
-        connect.push(53);
-        let paths = RESOLVER_FILES.iter().filter_map(|path| PathBuf::from(path).canonicalize().ok());
-        grants.extend(paths.map(|path| Grant { path, directory: false, kind: GrantKind::Read, from: "the resolver" }));
-    }
-    LandlockPlan {
-        abi: cage.landlock_abi,
-        grants,
-        connect: (cage.landlock_abi >= 4).then_some(connect),
-        bind: (cage.landlock_abi >= 4).then(Vec::new),
-        scopes: cage.landlock_abi >= 6,
-    }
-}
-
-/// Every value, in the order of the slice. Each source sees its own references alone, and each store is asked once.
-fn fetch_all(slice: &Slice, given: &mut Given, deadline: Instant) -> Result<Vec<Fetched>, Refusal> {
+/// Every value, in the order of the slice, and what has to be given up if the start fails from here on. Each source sees its
+/// own references alone, and each store is asked once; the one that mints is asked last.
+fn fetch_all(
+    slice: &Slice,
+    given: &mut Given,
+    deadline: Instant,
+    reporter: &Reporter,
+) -> Result<(Vec<Fetched>, Option<vault::Kept>), Refusal> {
     let mut found: BTreeMap<usize, Fetched> = BTreeMap::new();
     let of = |source| slice.secrets.iter().enumerate().filter(move |(_, wanted)| wanted.from.source == source);
     if let Some(key) = &slice.age {
@@ -168,47 +146,100 @@ fn fetch_all(slice: &Slice, given: &mut Given, deadline: Instant) -> Result<Vec<
     for (index, wanted) in of(Source::File) {
         found.insert(index, file::value(wanted, given)?);
     }
+    let mut kept = None;
     if let Some(store) = &slice.vault {
         let wanted: Vec<(usize, &Wanted)> = of(Source::Vault).collect();
-        let wants: Vec<vault::Want> = wanted.iter().map(|(_, wanted)| want(wanted)).collect();
-        let left = deadline.saturating_duration_since(Instant::now());
-        let answer = vault::fetch(vault_store(store, given)?, &wants, left)?;
+        let answer = ask_vault(slice, store, &wanted, given, deadline, reporter)?;
         for warning in &answer.warnings {
             console::note(&format!("warning: {warning}"));
         }
+        kept = answer.kept;
         found.extend(wanted.iter().map(|(index, _)| *index).zip(answer.fetched));
     }
     let all: Vec<Fetched> = found.into_values().collect();
-    if all.len() == slice.secrets.len() {
-        Ok(all)
-    } else {
-        Err(Refusal::internal("a source returned fewer values than asked"))
+    match all.len() == slice.secrets.len() {
+        true => Ok((all, kept)),
+        false => Err(Refusal::internal("a source returned fewer values than asked")),
     }
 }
 
-fn want(wanted: &Wanted) -> vault::Want {
-    vault::Want { name: wanted.name.clone(), path: wanted.from.path.clone(), field: wanted.from.field.clone() }
+fn ask_vault(
+    slice: &Slice,
+    store: &VaultStore,
+    wanted: &[(usize, &Wanted)],
+    given: &mut Given,
+    deadline: Instant,
+    reporter: &Reporter,
+) -> Result<vault::Answer, Refusal> {
+    let wants = wanted.iter().map(|(_, wanted)| want(wanted)).collect::<Result<Vec<_>, Refusal>>()?;
+    let purpose = if slice.check { vault::Purpose::Check } else { vault::Purpose::Start };
+    let single_use = match &store.login {
+        VaultLogin::AppRole { secret_id: file, .. } | VaultLogin::Token { token: file } => file.single_use,
+        _ => false,
+    };
+    // A wrapped secret id is used twice over, and its file is gone after the first.
+    let told = Cell::new(!single_use);
+    let used = || match told.replace(true) {
+        true => Ok(()),
+        false => tell(reporter, Frame::new(Tag::Used, 0, 0, 0)),
+    };
+    let store = vault_store(store, given)?;
+    vault::fetch(store, &wants, deadline.saturating_duration_since(Instant::now()), purpose, &used)
+}
+
+fn want(wanted: &Wanted) -> Result<vault::Want, Refusal> {
+    let version = wanted.from.query.get("version").map(|version| version.parse());
+    let version = version.transpose().map_err(|_| Refusal::internal("a version that is no number"))?;
+    let (name, path, field) = (wanted.name.clone(), wanted.from.path.clone(), wanted.from.field.clone());
+    Ok(vault::Want { name, path, field, version, base64: wanted.base64 })
 }
 
 fn vault_store(store: &VaultStore, given: &mut Given) -> Result<vault::Store, Refusal> {
-    let login = match &store.login {
-        VaultLogin::AppRole { mount, role_id, secret_id } => vault::Login::AppRole {
-            mount: mount.clone(),
-            role_id: role_id.clone(),
-            secret_id: one_line(given.text(*secret_id, "the secret-id file")?, "the secret-id file")?,
-        },
-        VaultLogin::Token { token } => {
-            vault::Login::Token { token: one_line(given.text(*token, "the token file")?, "the token file")? }
-        }
+    let identity = match store.client {
+        None => None,
+        Some((cert, key)) => Some(vault::Identity {
+            cert_pem: given.bytes(cert, "the client certificate")?,
+            key_pem: given.bytes(key, "the client key")?,
+        }),
     };
     Ok(vault::Store {
-        address: store.address.clone(),
+        addresses: store.addresses.clone(),
         namespace: store.namespace.clone(),
         ca_pem: given.bytes(store.ca, "the CA file")?.to_vec(),
+        identity,
         min_tls: store.min_tls,
-        mounts: store.mounts.clone(),
-        login,
+        engines: vault::Engines { mounts: store.mounts.clone(), writes: store.writes.clone() },
+        leases: store.leases,
+        login: vault_login(&store.login, given)?,
     })
+}
+
+fn vault_login(login: &VaultLogin, given: &mut Given) -> Result<vault::Login, Refusal> {
+    let mut word = |place, what: &str| one_line(given.text(place, what)?, what);
+    Ok(match login.clone() {
+        VaultLogin::AppRole { mount, role_id, secret_id } => {
+            let text = word(secret_id.file, "the secret-id file")?;
+            vault::Login::AppRole { mount, role_id, secret_id: credential(&secret_id, text) }
+        }
+        VaultLogin::Kubernetes { mount, role, token, audience } => {
+            vault::Login::Kubernetes { mount, role, jwt: word(token, "the service account token")?, audience }
+        }
+        VaultLogin::Jwt { mount, role, token, audience } => {
+            vault::Login::Jwt { mount, role, jwt: word(token, "the login token's file")?, audience }
+        }
+        VaultLogin::Cert { mount, role } => vault::Login::Cert { mount, role },
+        VaultLogin::Token { token } => {
+            let text = word(token.file, "the token file")?;
+            vault::Login::Token { token: credential(&token, text) }
+        }
+    })
+}
+
+fn credential(file: &Credential, text: SecretText) -> vault::Credential {
+    match file.wrapped {
+        false => vault::Credential::Plain(text),
+        true => vault::Credential::Wrapped { token: text, made_at: file.wrapped_path.clone() },
+    }
 }
 
 /// A credential file holds one line; the newline that editors add is not part of it.

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
 use caps::{CapSet, Capability};
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::Resource;
 use nix::unistd::{AccessFlags, access, getegid, geteuid, getgroups, getpid};
 
 use crate::refusal::{Refusal, cause};
+use crate::sys::process::limit;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Process {
@@ -43,7 +44,7 @@ pub fn survey() -> Result<Process, Refusal> {
         can_setpcap: effective.contains(&Capability::CAP_SETPCAP),
         can_kill: effective.contains(&Capability::CAP_KILL),
         seizable: seizable(),
-        core: getrlimit(Resource::RLIMIT_CORE).map_err(unreadable)?.0,
+        core: limit(Resource::RLIMIT_CORE).map_err(unreadable)?.0,
         bounding: read(CapSet::Bounding)?.iter().map(ToString::to_string).collect(),
     })
 }

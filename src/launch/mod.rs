@@ -6,10 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
-pub mod fetcher;
+mod command;
 pub mod image;
 pub mod launcher;
-mod open;
+pub mod open;
 pub mod roles;
 pub mod sanitise;
 mod slice;

@@ -118,6 +118,9 @@ pub fn decide(
         explanation_optional: is_optional(config, Optional::ExplainedDenials),
         exec_by_descriptor: config.mode == Mode::Replace,
     };
+    if !config.confine.bind.is_empty() {
+        notes.push("confine.bind lets the program call listen(), and the kernel chooses any port for a socket that was bound to none: Landlock covers bind alone".to_owned());
+    }
     if config.confine.dns == Dns::Udp {
         notes.push("dns = true lets UDP leave to any address and port (dns = \"tcp\" does not)".to_owned());
     }
@@ -218,7 +221,24 @@ fn grants(config: &Config, host: &Host, launch: &Launch, notes: &mut Vec<String>
     nowhere_the_workload_may_lead_it(&confine.write, "confine.write", &writes)?;
     own_program(launch, &mut grants)?;
     never_writable_and_executable(&grants)?;
+    arguments_that_can_be_written(launch, &writes, notes);
     Ok(grants)
+}
+
+/// A script that is named as an argument is run anew at the next start, with whatever the last one wrote into it.
+fn arguments_that_can_be_written(launch: &Launch, writes: &[Found], notes: &mut Vec<String>) {
+    for argument in launch.argv.iter().skip(1) {
+        // What is no path of a file is no script.
+        let Ok(file) = launch.workdir.join(argument).canonicalize() else { continue };
+        let write = writes.iter().find(|write| file.starts_with(&write.path)).filter(|_| file.is_file());
+        notes.extend(write.map(|write| {
+            format!(
+                "the argument `{}` is a file in `{}`, which the program may write: the next start runs what this one leaves there",
+                argument.to_string_lossy(),
+                write.path.display()
+            )
+        }));
+    }
 }
 
 fn base_grants(host: &Host) -> Vec<Grant> {

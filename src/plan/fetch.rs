@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Host;
-use super::model::{FetchPlan, Key, LoginPlan, SecretPlan, StorePlan};
-use crate::config::Loaded;
-use crate::config::model::{Age, Secret, Vault, VaultAuth};
+use super::model::{ClientFiles, FetchPlan, IdentityFile, Key, LoginPlan, SecretPlan, StorePlan};
+use super::{Host, keep};
+use crate::config::model::{Age, Leases, Secret, Vault, VaultAuth, Wrapping};
 use crate::config::reference::Source;
 use crate::config::values::SecretName;
+use crate::config::{Config, Loaded};
 use crate::host::{Started, paths};
 use crate::refusal::Refusal;
 
@@ -23,6 +23,7 @@ pub fn decide(
     loaded: &Loaded,
     host: &Host,
     started: &Started,
+    workload: u32,
     notes: &mut Vec<String>,
 ) -> Result<Option<FetchPlan>, Refusal> {
     let config = &loaded.config;
@@ -33,9 +34,10 @@ pub fn decide(
     let uses = |source| config.secrets.values().any(|secret| secret.from.source == source);
     let age = uses(Source::Age).then(|| age_key(&config.age, &places)).transpose()?;
     let vault = match &config.vault {
-        Some(vault) if uses(Source::Vault) => Some(store(vault, &places)?),
+        Some(vault) if uses(Source::Vault) => Some(store(config, vault, &places, notes)?),
         _ => None,
     };
+    notes.extend(vault.iter().flat_map(store_notes));
     let secrets = config
         .secrets
         .iter()
@@ -46,7 +48,7 @@ pub fn decide(
         address_space: if matches!(age, Some(Key::Passphrase(_))) { ADDRESS_SPACE_FOR_SCRYPT } else { ADDRESS_SPACE },
         age,
         vault,
-        ids: fetcher_ids(loaded, host, notes)?,
+        ids: fetcher_ids(loaded, host, workload, notes)?,
         must_not_contain: haystack(loaded, started),
         landlock_abi: host.kernel.landlock.unwrap_or(0),
     }))
@@ -105,6 +107,7 @@ fn wanted(name: &SecretName, secret: &Secret, places: &Places<'_>) -> Result<Sec
         from: from.clone(),
         file,
         max_age: secret.max_age.map(|age| age.duration()),
+        base64: secret.encoding.is_some(),
     })
 }
 
@@ -119,40 +122,113 @@ fn age_key(age: &Age, places: &Places<'_>) -> Result<Key, Refusal> {
     }
 }
 
-fn store(vault: &Vault, places: &Places<'_>) -> Result<StorePlan, Refusal> {
-    let address = vault.address.clone().ok_or_else(|| {
-        Refusal::config("no address is given for vault", "set vault.address, --vault-address or VAULT_ADDR")
-    })?;
-    let (host, port) = host_and_port(&address)?;
-    let ca = match &vault.tls.ca {
-        Some(ca) => places.file(ca, "vault.tls.ca")?,
+fn store(config: &Config, vault: &Vault, places: &Places<'_>, notes: &mut Vec<String>) -> Result<StorePlan, Refusal> {
+    let addresses = vault.address.0.clone();
+    if addresses.is_empty() {
+        return Err(Refusal::config(
+            "no address is given for vault",
+            "set vault.address, --vault-address or VAULT_ADDR",
+        ));
+    }
+    let servers = addresses.iter().map(|address| host_and_port(address)).collect::<Result<Vec<_>, Refusal>>()?;
+    let mut ports: Vec<u16> = servers.iter().map(|(_, port)| *port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let (leases, keep) = keep::decide(config, vault, notes)?;
+    let is_name = |(host, _): &(String, u16)| host.parse::<std::net::IpAddr>().is_err();
+    Ok(StorePlan {
+        resolve: servers.iter().any(is_name),
+        addresses,
+        ports,
+        namespace: vault.namespace.clone(),
+        ca: authority(vault, places)?,
+        client: client(vault, places)?,
+        min_tls: vault.tls.min_version,
+        mounts: vault.mounts.clone(),
+        writes: vault.write.clone(),
+        leases,
+        keep,
+        login: login(&vault.auth, places)?,
+    })
+}
+
+/// What an operator should know before a start.
+fn store_notes(store: &StorePlan) -> Vec<String> {
+    let mut notes = Vec::new();
+    if store.leases == Leases::Unkept {
+        notes.push("leases = \"unkept\": a value that is leased ends with its lease, and nothing renews it".to_owned());
+    }
+    if let Some(keep) = store.keep {
+        notes.push(format!(
+            "a lease is renewed by a keeper that stays as long as the program; at its end: {}",
+            keep.on_lease_end
+        ));
+    }
+    let once = match &store.login {
+        LoginPlan::AppRole { secret_id: file, .. } | LoginPlan::Token { token: file } => {
+            file.wrapped || file.single_use
+        }
+        _ => false,
+    };
+    if once {
+        notes.push("the store's identity is good for one use, and `check --live` is one".to_owned());
+    }
+    notes
+}
+
+fn authority(vault: &Vault, places: &Places<'_>) -> Result<PathBuf, Refusal> {
+    match &vault.tls.ca {
+        Some(ca) => places.file(ca, "vault.tls.ca"),
         None => paths::system_certificates().ok_or_else(|| {
             Refusal::config(
                 "no certificate authority is given for vault, and this system has no bundle of its own",
                 "set vault.tls.ca (or VAULT_CACERT) to a PEM file",
             )
-        })?,
-    };
-    let login = match &vault.auth {
-        VaultAuth::Approle { role_id, secret_id_file, mount } => LoginPlan::AppRole {
-            mount: mount.clone(),
-            role_id: role_id.clone(),
-            secret_id_file: places.file(secret_id_file, "vault.auth.secret_id_file")?,
+        }),
+    }
+}
+
+fn client(vault: &Vault, places: &Places<'_>) -> Result<Option<ClientFiles>, Refusal> {
+    let (Some(cert), Some(key)) = (&vault.tls.client_cert, &vault.tls.client_key) else { return Ok(None) };
+    let cert = places.file(cert, "vault.tls.client_cert")?;
+    Ok(Some(ClientFiles { cert, key: places.file(key, "vault.tls.client_key")? }))
+}
+
+fn login(auth: &VaultAuth, places: &Places<'_>) -> Result<LoginPlan, Refusal> {
+    let token_of = |file: &str| places.file(file, "vault.auth.token_file");
+    Ok(match auth.clone() {
+        VaultAuth::Approle { role_id, secret_id_file, mount, wrapping } => LoginPlan::AppRole {
+            mount,
+            role_id,
+            secret_id: identity(&secret_id_file, "vault.auth.secret_id_file", wrapping, places)?,
         },
-        VaultAuth::Token { token_file } => {
-            LoginPlan::Token { token_file: places.file(token_file, "vault.auth.token_file")? }
+        VaultAuth::Kubernetes { role, token_file, mount, audience } => {
+            LoginPlan::Kubernetes { mount, role, token_file: token_of(&token_file)?, audience }
         }
-    };
-    Ok(StorePlan {
-        resolve: host.parse::<std::net::IpAddr>().is_err(),
-        address,
-        port,
-        namespace: vault.namespace.clone(),
-        ca,
-        min_tls: vault.tls.min_version,
-        mounts: vault.mounts.clone(),
-        login,
+        VaultAuth::Jwt { role, token_file, mount, audience } => {
+            LoginPlan::Jwt { mount, role, token_file: token_of(&token_file)?, audience }
+        }
+        VaultAuth::Cert { role, mount } => LoginPlan::Cert { mount, role },
+        VaultAuth::Token { token_file, wrapping } => {
+            LoginPlan::Token { token: identity(&token_file, "vault.auth.token_file", wrapping, places)? }
+        }
     })
+}
+
+/// A single-use file that is not there was used before: by an earlier start, since nobody else removes it.
+fn identity(file: &str, key: &str, wrapping: Wrapping, places: &Places<'_>) -> Result<IdentityFile, Refusal> {
+    let path = places.file(file, key).map_err(|refusal| match wrapping.single_use {
+        false => refusal,
+        true => Refusal {
+            hint: format!(
+                "an earlier start removes it after its use (single_use): deliver a new one; {}",
+                refusal.hint
+            ),
+            ..refusal
+        },
+    })?;
+    let Wrapping { wrapped, wrapped_path, single_use } = wrapping;
+    Ok(IdentityFile { path, wrapped, wrapped_path, single_use })
 }
 
 /// The host (without brackets) and the port of `https://host[:port]`.
@@ -171,7 +247,12 @@ fn host_and_port(address: &str) -> Result<(String, u16), Refusal> {
     Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
 }
 
-fn fetcher_ids(loaded: &Loaded, host: &Host, notes: &mut Vec<String>) -> Result<Option<(u32, u32)>, Refusal> {
+fn fetcher_ids(
+    loaded: &Loaded,
+    host: &Host,
+    workload: u32,
+    notes: &mut Vec<String>,
+) -> Result<Option<(u32, u32)>, Refusal> {
     if host.process.uid != 0 {
         notes.push("started as a plain user: the fetcher has the workload's own uid, and an identity file of that user stays readable to a shell of the same user".to_owned());
         if host.process.seizable {
@@ -182,6 +263,14 @@ fn fetcher_ids(loaded: &Loaded, host: &Host, notes: &mut Vec<String>) -> Result<
     let user = host.users.resolve(&loaded.config.fetch.user, "fetch.user")?;
     if user.uid == 0 || user.gid == 0 {
         return Err(Refusal::config("fetch.user is root", "leave it out, or name a user of its own"));
+    }
+    if user.uid == workload {
+        return Err(Refusal::config(
+            format!(
+                "fetch.user and workload.user are the same user {workload}: the program could reach into the fetcher"
+            ),
+            "leave fetch.user out, or name two different users",
+        ));
     }
     Ok(Some((user.uid, user.gid)))
 }

@@ -10,14 +10,15 @@ mod delivery;
 mod fetch;
 mod handover;
 mod identity;
+mod keep;
 mod launch;
 mod model;
 mod readers;
 mod show;
 
 pub use model::{
-    Cage, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, Ids, Image, Key, LandlockPlan, Launch,
-    LoginPlan, Plan, Rewrite, SecretPlan, Stop, StorePlan, SyscallPlan,
+    Cage, ClientFiles, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, IdentityFile, Ids, Image, KeepPlan,
+    Key, LandlockPlan, Launch, LoginPlan, Plan, Rewrite, SecretPlan, Stop, StorePlan, SyscallPlan,
 };
 pub use show::{json, summary, text};
 
@@ -53,7 +54,7 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
     let launch = launch::decide(loaded, host, started, &ids, &mut notes)?;
     let cage = cage::decide(config, host, ids, &launch, &mut notes)?;
     let delivery = delivery::decide(loaded, &mut notes)?;
-    let fetch = fetch::decide(loaded, host, started, &mut notes)?;
+    let fetch = fetch::decide(loaded, host, started, cage.ids.uid, &mut notes)?;
     identity::keep_out_of_reach(fetch.as_ref(), &cage, &mut notes)?;
     handover::gives_no_identity(fetch.as_ref(), &delivery, &launch)?;
     let file = match &loaded.origin {

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 
 use super::denials::Denials;
 use super::ending::{Ending, Step};
+use super::keeping::Keeping;
 use super::run::{State, Supervisor};
 use super::{descendants, forward, ignore};
 use crate::launch::roles;
@@ -68,17 +69,32 @@ impl Supervisor<'_> {
     /// Somebody has died: its children are ours now, and may be new to us.
     pub(super) fn whoever_came_to_us(&mut self) -> Result<(), Refusal> {
         if self.others.killing {
-            return self.kill_all();
+            self.kill_all()?;
+            self.see_who_is_left();
+            return Ok(());
         }
         if self.others.asking {
             self.ask_the_rest();
         }
+        self.see_who_is_left();
         Ok(())
+    }
+
+    /// All that descends from init, but the keeper and what it starts: they have their own end.
+    fn rest(&self) -> Vec<Pid> {
+        descendants::living(self.keeping.as_ref().map(Keeping::pid))
+    }
+
+    /// With a keeper there is a child to the last: the end is when nobody else is left.
+    fn see_who_is_left(&mut self) {
+        if self.keeping.is_some() && self.ended.is_some() && self.rest().is_empty() {
+            self.children = false;
+        }
     }
 
     /// TERM to each once, in whatever session it is; and a stopped one could not hear it.
     fn ask_the_rest(&mut self) {
-        for pid in descendants::living() {
+        for pid in self.rest() {
             let workload = pid == self.workload && self.ended.is_none();
             if workload || !self.others.asked.insert(pid) {
                 continue;
@@ -100,7 +116,7 @@ impl Supervisor<'_> {
 
     /// Whatever is made meanwhile becomes ours when its parent dies of this, which wakes the loop.
     fn kill_all(&mut self) -> Result<(), Refusal> {
-        let left = descendants::living();
+        let left = self.rest();
         let killed = left.iter().filter(|pid| roles::kill(**pid).is_ok()).count();
         if killed == 0 && !left.is_empty() {
             // None of them is ours to end, so none is ours to wait for.
@@ -112,12 +128,13 @@ impl Supervisor<'_> {
 
     /// A refusal after "go": nothing that was started may stay.
     pub(super) fn kill_and_wait(&mut self) {
+        self.give_up_leases();
         if self.ended.is_none() {
             ignore(roles::kill(self.workload));
         }
         // What a kill orphans becomes our child: until there is none. A failing wait means the same.
         loop {
-            let left = descendants::living();
+            let left = descendants::living(None);
             let foreign = !left.is_empty() && left.into_iter().all(|pid| roles::kill(pid).is_err());
             if foreign || nix::sys::wait::waitpid(None, None).is_err() {
                 break;
@@ -139,9 +156,16 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Gives the terminal back, says why this ends, and gives the exit code.
+    fn give_up_leases(&mut self) {
+        if let Some(keeping) = self.keeping.take() {
+            keeping.give_up(&self.console);
+        }
+    }
+
+    /// Gives the terminal back, has what was minted given up, says why this ends, and gives the exit code.
     pub(super) fn last_words(&mut self) -> u8 {
         self.settle_terminal();
+        self.give_up_leases();
         self.say_denials();
         let name = self.plan.launch.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (how, code) = match self.ended {

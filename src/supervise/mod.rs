@@ -11,6 +11,8 @@ mod ending;
 mod forward;
 mod heard;
 mod job;
+mod keeping;
+mod leases;
 mod prepare;
 mod resident;
 mod run;

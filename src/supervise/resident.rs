@@ -7,6 +7,7 @@ use caps::Capability;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
+use crate::confine::verify::Status;
 use crate::confine::{capabilities, filter};
 use crate::plan::Plan;
 use crate::refusal::{Refusal, cause};
@@ -15,8 +16,9 @@ use crate::sys::{descriptors, memory, seccomp};
 /// What init is called while it supervises (proc_pid_comm(5)): for lists of processes, and for `portcullis health`.
 pub const RESIDENT_NAME: &CStr = c"portcullis:run";
 
-/// Settles down, away from where we were started. CAP_KILL stays where the workload has another uid: without it, it could not be signalled.
-pub fn settle(plan: &Plan) -> Result<(), Refusal> {
+/// Settles down, away from where we were started. CAP_KILL stays where the workload has
+/// another uid: without it, it could not be signalled. `keeper`: there is one to talk to.
+pub fn settle(plan: &Plan, keeper: bool) -> Result<(), Refusal> {
     // The directory that we were started in may be unmounted while the workload lives.
     std::env::set_current_dir("/").map_err(|error| {
         Refusal::host(format!("/ cannot be entered: {error}", error = cause(error)), "check the root")
@@ -31,13 +33,16 @@ pub fn settle(plan: &Plan) -> Result<(), Refusal> {
             "an outer sandbox forbids it",
         )
     })?;
-    let filter = filter::init()?;
+    let status = Status::at(Status::open()?);
+    let found = status.filters()?;
+    let filter = filter::init(keeper)?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
         Refusal::host(
             format!("init's own filter failed: {errno}", errno = cause(errno)),
             "an outer sandbox forbids seccomp",
         )
     })?;
+    status.must_be_settled(kept.map_or(0, |capability| capability.bitmask()), found + 1)?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use super::denials::Denials;
 use super::end::Others;
 use super::ending::Ending;
+use super::keeping::Keeping;
 use super::prepare::{Prepared, Stopped};
 use super::{forward, resident, wait};
 use crate::console::Console;
@@ -50,6 +51,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) others: Others,
     /// There is somebody to wait for.
     pub(super) children: bool,
+    pub(super) keeping: Option<Keeping>,
 }
 
 /// Tells the launcher to go and stays with the workload until nothing is left. Returns the exit code.
@@ -85,6 +87,7 @@ pub fn supervise(
         held: prepared.held,
         others: Others::default(),
         children: true,
+        keeping: prepared.keeping,
     };
     let go = role.channel.send(Frame::new(Tag::Go, 0, 0, 0), &[]);
     let began = go.map_err(|error| Refusal::internal(format!("the launcher {error}")).into()).and_then(|()| {
@@ -96,7 +99,7 @@ pub fn supervise(
         }
         drop((role.channel, role.log));
         started(console, explained);
-        resident::settle(plan).map_err(Stopped::from)
+        resident::settle(plan, supervisor.keeping.is_some()).map_err(Stopped::from)
     });
     if let Err(stopped) = began {
         supervisor.kill_and_wait();
@@ -167,14 +170,16 @@ impl Supervisor<'_> {
     }
 
     fn turn(&mut self, until: Option<Instant>) -> Result<(), Refusal> {
-        let (signals, exec, denied) = {
+        let (signals, exec, denied, keeper) = {
             let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
             fds.extend(self.exec_result.as_ref().map(AsFd::as_fd));
             fds.extend(self.denials.as_ref().map(Denials::as_fd));
+            fds.extend(self.keeping.iter().flat_map(Keeping::descriptors));
             let mut ready = wait(&fds, until)?.into_iter();
             let signals = ready.next().unwrap_or(false);
             let exec = self.exec_result.is_some() && ready.next().unwrap_or(false);
-            (signals, exec, self.denials.is_some() && ready.next().unwrap_or(false))
+            let denied = self.denials.is_some() && ready.next().unwrap_or(false);
+            (signals, exec, denied, ready.any(|ready| ready))
         };
         // Signals first: a storm of denials may not delay them.
         if signals {
@@ -182,6 +187,9 @@ impl Supervisor<'_> {
         }
         if exec {
             self.hear_exec()?;
+        }
+        if keeper {
+            self.hear_keeper()?;
         }
         if denied {
             self.answer_denial()?;
@@ -261,6 +269,9 @@ impl Supervisor<'_> {
                     return Ok(());
                 }
                 Reaped::Child(pid, ended) if pid == self.workload => self.workload_changed(ended)?,
+                Reaped::Child(pid, ended) if self.keeping.as_ref().is_some_and(|keeping| keeping.pid() == pid) => {
+                    self.keeper_changed(ended)?;
+                }
                 Reaped::Child(..) => {}
             }
         }

@@ -1,9 +1,11 @@
 //! Processes: fork, wait, ids read back, and how a process answers to its parent's death.
 
 use nix::errno::Errno;
+use nix::sys::resource::Resource;
+use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid};
 
-use super::check;
+use super::{NOT_DONE, check};
 
 /// Forks. Sound only in a single-threaded process; init is one by design, and this asserts it cheaply in debug builds.
 ///
@@ -21,6 +23,22 @@ pub fn fork() -> Result<Option<Pid>, Errno> {
 pub fn exit_now(code: u8) -> ! {
     // SAFETY: _exit(2) does not return and touches no memory of ours.
     unsafe { libc::_exit(code.into()) }
+}
+
+/// Has the kernel kill this process when its parent dies (prctl(2), PR_SET_PDEATHSIG), and reads it back.
+pub fn die_with_parent() -> Result<(), Errno> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if nix::sys::prctl::get_pdeathsig()? == Some(Signal::SIGKILL) { Ok(()) } else { Err(NOT_DONE) }
+}
+
+/// A limit, soft and hard (prlimit(2)). nix's `getrlimit` would hand out what stood in memory before where the kernel was
+/// not asked.
+pub fn limit(resource: Resource) -> Result<(u64, u64), Errno> {
+    // A soft limit above the hard one: no kernel says so.
+    let mut found = libc::rlimit { rlim_cur: 1, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit into a live local of that type.
+    check(unsafe { libc::getrlimit(resource as _, &raw mut found) }.into())?;
+    if found.rlim_cur > found.rlim_max { Err(NOT_DONE) } else { Ok((found.rlim_cur, found.rlim_max)) }
 }
 
 /// What waitid(2) says of one child.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A CA in a directory.
+#[derive(Clone)]
 pub struct Ca {
     dir: PathBuf,
     pub pem: Vec<u8>,
@@ -41,7 +42,7 @@ impl Ca {
             alt_names.as_str(),
             "basicConstraints=critical,CA:FALSE",
             "keyUsage=critical,digitalSignature",
-            "extendedKeyUsage=serverAuth",
+            "extendedKeyUsage=serverAuth,clientAuth",
         ];
         openssl(&self.dir, &format!("req -new -key {name}.key -subj /CN={name} -out {name}.csr"), &usage);
         let sign = format!(

@@ -6,8 +6,11 @@
 
 pub mod bao;
 pub mod ca;
+pub mod database;
 pub mod faults;
 pub mod https;
+pub mod jwt;
+pub mod postgres;
 pub mod sealing;
 pub mod start;
 
