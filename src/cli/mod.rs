@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod check;
+mod lazily;
 mod man;
 pub mod scaffold;
 pub mod seal;
@@ -23,6 +24,7 @@ use crate::launch::sanitise;
 use crate::refusal::{Exit, Refusal};
 use crate::{config, init};
 use args::StartArgs;
+use lazily::Lazily;
 use usage::NotRun;
 
 /// The gate in front of a program that holds dangerous credentials.
@@ -39,14 +41,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the program in its cage, with its credentials; what an ENTRYPOINT calls
-    Run(Box<StartArgs>),
+    Run(Lazily<Box<StartArgs>>),
     /// Show the whole plan, resolved against this host, and build its cage once; starts nothing
-    Check(Box<check::CheckArgs>),
+    Check(Lazily<Box<check::CheckArgs>>),
     /// Make and change a sealed secrets file; no plaintext ever reaches the disk
     #[command(subcommand)]
-    Seal(seal::SealCommand),
+    Seal(Lazily<seal::SealCommand>),
     /// Scaffold a key, a sealed file, a config and a sample bot that runs at once
-    Init(scaffold::InitArgs),
+    Init(Lazily<scaffold::InitArgs>),
     /// Print the JSON Schema of the config
     Schema,
     /// Print a completion script
@@ -63,10 +65,10 @@ pub fn run(arguments: Vec<OsString>, started: &Started, begun: Instant) -> u8 {
         Err(NotRun::Printed(text)) => return print(&plain, &text),
         Err(NotRun::Refused(refusal)) => return refuse(&plain, &refusal),
     };
-    if let Command::Run(args) = cli.command {
+    if let Command::Run(Lazily(args)) = cli.command {
         return init::run(*args, started, begun).unwrap_or_else(|(refusal, console)| refuse(&console, &refusal));
     }
-    if let Command::Check(args) = cli.command {
+    if let Command::Check(Lazily(args)) = cli.command {
         return check::run(*args, started, begun)
             .map_or_else(|refusal| refuse(&plain, &refusal), |text| print(&plain, &text));
     }
@@ -79,8 +81,8 @@ pub fn run(arguments: Vec<OsString>, started: &Started, begun: Instant) -> u8 {
 /// The commands that need nothing of a start.
 fn other(command: Command) -> Result<String, Refusal> {
     match command {
-        Command::Seal(command) => seal::run(command).map(|()| String::new()),
-        Command::Init(args) => scaffold::run(&args).map(|()| String::new()),
+        Command::Seal(Lazily(command)) => seal::run(command).map(|()| String::new()),
+        Command::Init(Lazily(args)) => scaffold::run(&args).map(|()| String::new()),
         Command::Schema => Ok(config::schema::SCHEMA.to_owned()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

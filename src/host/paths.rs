@@ -1,5 +1,6 @@
 //! Paths as this host has them: what is there, what it really is, and the system's own files that a program needs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -114,13 +115,22 @@ fn runtimes() -> Vec<PathBuf> {
 
 /// The listed paths that exist, without links and without doubles (a merged /usr).
 fn present(paths: &[&str]) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = Vec::new();
-    for real in paths.iter().filter_map(|p| Path::new(p).canonicalize().ok()) {
+    let (mut found, mut folders): (Vec<PathBuf>, _) = (Vec::new(), BTreeMap::new());
+    for real in paths.iter().filter_map(|path| real(Path::new(path), &mut folders)) {
         if !found.iter().any(|known| real.starts_with(known)) {
             found.push(real);
         }
     }
     found
+}
+
+/// As `canonicalize`, which asks for each part of each path: here the folders, which are few, are asked for once.
+fn real(path: &Path, folders: &mut BTreeMap<PathBuf, Option<PathBuf>>) -> Option<PathBuf> {
+    let (folder, name) = (path.parent()?, path.file_name()?);
+    let known = folders.entry(folder.to_owned()).or_insert_with(|| folder.canonicalize().ok());
+    let there = known.as_ref()?.join(name);
+    let link = there.symlink_metadata().ok()?.is_symlink();
+    if link { there.canonicalize().ok() } else { Some(there) }
 }
 
 /// The first bundle of certificates that a distribution put in place.
@@ -145,6 +155,14 @@ mod tests {
         let refusal = find(Path::new("/usr/no/such/place"), "confine.read").unwrap_err();
         assert!(refusal.what.contains("confine.read: `/usr/no/such/place` does not exist"));
         assert!(refusal.hint.ends_with("`/usr`"));
+    }
+
+    #[test]
+    fn a_path_of_the_base_is_what_canonicalize_says() {
+        let mut folders = BTreeMap::new();
+        for path in [EXECUTE, READ, DEVICES, &["/no/such/place", "/proc/self"]].concat() {
+            assert_eq!(real(Path::new(path), &mut folders), Path::new(path).canonicalize().ok(), "{path}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::model::{Cage, FetchPlan, Grant, GrantKind};
+use super::readers;
 use crate::config::reference::Source;
 use crate::host::aliases;
 use crate::refusal::Refusal;
@@ -13,7 +14,7 @@ pub fn keep_out_of_change(config: Option<&Path>, cage: &Cage) -> Result<(), Refu
     let own = std::env::current_exe().ok();
     for (what, path) in [("the config", config), ("portcullis itself", own.as_deref())] {
         let Some(path) = path else { continue };
-        if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write) {
+        if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write)? {
             return Err(exposed(what, path, grant, "change"));
         }
     }
@@ -23,9 +24,9 @@ pub fn keep_out_of_change(config: Option<&Path>, cage: &Cage) -> Result<(), Refu
 /// Refuses a plan whose grants cover a key, a token, a secret's own file (to read), or the sealed file (to write).
 pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec<String>) -> Result<(), Refusal> {
     let Some(fetch) = fetch else { return Ok(()) };
-    for (what, path) in identities(fetch) {
+    for (what, path) in files(fetch) {
         one_name_alone(what, &path)?;
-        if let Some(grant) = covering(&cage.landlock.grants, &path, |_| true) {
+        if let Some(grant) = covering(&cage.landlock.grants, &path, |_| true)? {
             return Err(exposed(what, &path, grant, "read"));
         }
         let single_use = fetch.vault.as_ref().and_then(|store| store.single_use_file());
@@ -36,43 +37,59 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
                 "{what} `{}` can be read by a shell of the workload's user outside the cage, and its mode be changed by the workload",
                 path.display()
             ));
+        } else if readers::may_read(&path, &cage.ids) {
+            notes.push(format!(
+                "{what} `{}` can be read by a shell of the workload's user outside the cage: its mode lets that user (chmod 0400, and let root own it)",
+                path.display()
+            ));
         }
     }
     if let Some(store) = &fetch.vault
-        && let Some(grant) = covering(&cage.landlock.grants, &store.ca, |grant| grant.kind == GrantKind::Write)
+        && let Some(grant) = covering(&cage.landlock.grants, &store.ca, |grant| grant.kind == GrantKind::Write)?
     {
         return Err(exposed("the authority that vouches for the store", &store.ca, grant, "change"));
     }
     for secret in fetch.secrets.iter().filter(|secret| secret.from.source == Source::Age) {
         let Some(path) = &secret.file else { continue };
-        if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write) {
+        if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write)? {
             return Err(exposed("the sealed file", path, grant, "change"));
         }
     }
     Ok(())
 }
 
-fn identities(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
-    let mut paths = Vec::new();
-    paths.extend(fetch.age.as_ref().map(|key| ("the age key", key.path().clone())));
-    let store = fetch.vault.iter().flat_map(|store| store.identity_files());
-    paths.extend(store.map(|path| ("the store's identity", path.clone())));
+/// Everything that the workload must not read, with what it is to people.
+pub fn files(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
+    let mut paths = logins(fetch);
     let files = fetch.secrets.iter().filter(|secret| secret.from.source == Source::File);
     paths.extend(files.filter_map(|secret| secret.file.clone()).map(|path| ("the secret's file", path)));
     paths
 }
 
+/// What fetches the secrets.
+pub fn logins(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
+    let mut paths = Vec::new();
+    paths.extend(fetch.age.as_ref().map(|key| ("the age key", key.path().clone())));
+    let store = fetch.vault.iter().flat_map(|store| store.identity_files());
+    paths.extend(store.map(|path| ("the store's identity", path.clone())));
+    paths
+}
+
 /// The grant that reaches a file by any of its names: as written, as resolved, as mounted again; and, to change it, by a link
 /// on the way that the workload could lead elsewhere.
-fn covering<'a>(grants: &'a [Grant], path: &Path, which: impl Fn(&Grant) -> bool) -> Option<&'a Grant> {
+fn covering<'a>(
+    grants: &'a [Grant],
+    path: &Path,
+    which: impl Fn(&Grant) -> bool,
+) -> Result<Option<&'a Grant>, Refusal> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut names = aliases::mounted_again(&real);
+    let mut names = aliases::mounted_again(&real)?;
     names.extend([path.to_owned(), real]);
     let links = aliases::links(path);
-    grants.iter().filter(|grant| which(grant)).find(|grant| {
+    Ok(grants.iter().filter(|grant| which(grant)).find(|grant| {
         let reaches = |name: &PathBuf| name.starts_with(&grant.path);
         names.iter().any(reaches) || (grant.kind == GrantKind::Write && links.iter().any(reaches))
-    })
+    }))
 }
 
 /// A second hard link may lie anywhere, and a grant of that place is a grant of the file.

@@ -8,9 +8,11 @@
 mod cage;
 mod delivery;
 mod fetch;
+mod handover;
 mod identity;
 mod launch;
 mod model;
+mod readers;
 mod show;
 
 pub use model::{
@@ -53,6 +55,7 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
     let delivery = delivery::decide(loaded, &mut notes)?;
     let fetch = fetch::decide(loaded, host, started, &mut notes)?;
     identity::keep_out_of_reach(fetch.as_ref(), &cage, &mut notes)?;
+    handover::gives_no_identity(fetch.as_ref(), &delivery, &launch)?;
     let file = match &loaded.origin {
         Origin::File(path) => Some(started.workdir.join(path)),
         Origin::CommandLine => None,

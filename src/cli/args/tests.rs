@@ -173,7 +173,9 @@ fn every_flag_reaches_its_field() {
 
 #[test]
 fn every_word_of_a_closed_list_is_taken_by_the_configs_parser() {
-    let run = Cli::command().find_subcommand("run").unwrap().clone();
+    let mut cli = Cli::command();
+    cli.build();
+    let run = cli.find_subcommand("run").unwrap();
     let mut tried = 0;
     for argument in run.get_arguments() {
         for word in argument.get_possible_values() {
@@ -293,7 +295,9 @@ fn help_and_version_are_printed_and_no_refusal() {
 
 #[test]
 fn every_flag_has_a_line_of_help() {
-    let run = Cli::command().find_subcommand("run").unwrap().clone();
+    let mut cli = Cli::command();
+    cli.build();
+    let run = cli.find_subcommand("run").unwrap();
     for argument in run.get_arguments().filter(|argument| argument.get_id() != "help") {
         assert!(argument.get_help().is_some(), "{}", argument.get_id());
     }
