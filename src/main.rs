@@ -1,4 +1,4 @@
-//! Picks the role: the fetcher by its name, everybody else by the command line.
+//! Picks the role: the fetcher and the keeper by their names, everybody else by the command line.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -13,6 +13,10 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|name| name == portcullis::wire::ROLE_FETCHER) {
         portcullis::log::start();
         portcullis::fetch::main();
+    }
+    if arguments.first().is_some_and(|name| name == portcullis::wire::ROLE_KEEPER) {
+        portcullis::log::start();
+        portcullis::keep::main();
     }
     let code = match sanitise::sanitise() {
         Ok(started) => {

@@ -241,7 +241,7 @@ fn database_users_are_made_once_and_never_left_behind() {
 
     // Nothing renews a lease: unless the config takes that, the user is given back.
     let refusal = start(store(bao, approle(&role)), &Users::wants());
-    says(refusal, Exit::Config, "is leased for 10 s, and nothing here renews a lease", "leases = \"unkept\"");
+    says(refusal, Exit::Config, "is leased for 10 s, and nothing would renew it", "leases = \"unkept\"");
     users.gone("the refused user is revoked with its token");
     let (operators, accessor) = bao.token(&bao.policy(
         "path \"database/creds/bot\" { capabilities = [\"read\"] }\npath \"sys/leases/revoke\" { capabilities = [\"update\"] }",

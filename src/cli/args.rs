@@ -150,7 +150,7 @@ pub struct ConfineArgs {
     pub dns: Option<Dns>,
 
     /// Protections that this host may lack
-    #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials"]))]
+    #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials", "memfd-secret"]))]
     pub optional: Vec<Optional>,
 
     /// Protections that are not refused by default when missing

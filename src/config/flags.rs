@@ -220,6 +220,7 @@ impl VaultFlags {
             mounts: Default::default(),
             write: Default::default(),
             leases: Leases::default(),
+            on_lease_end: Default::default(),
         });
         vault.auth = auth;
         if let Some(address) = self.address {

@@ -274,6 +274,8 @@ pub enum Optional {
     LandlockScopes,
     /// Denials explained by the supervisor: an outer sandbox may hold the only listener.
     ExplainedDenials,
+    /// Memory that not even root reads, for the token that leases hang on (memfd_secret(2), off by default before Linux 6.5).
+    MemfdSecret,
 }
 
 /// The closed list of protections that can be required.

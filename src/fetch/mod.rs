@@ -6,8 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod age;
+pub mod cage;
 mod file;
-mod given;
+pub mod given;
 mod judge;
 mod output;
 pub mod role;

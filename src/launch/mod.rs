@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
-pub mod fetcher;
+mod command;
 pub mod image;
 pub mod launcher;
 pub mod open;

@@ -10,14 +10,15 @@ mod delivery;
 mod fetch;
 mod handover;
 mod identity;
+mod keep;
 mod launch;
 mod model;
 mod readers;
 mod show;
 
 pub use model::{
-    Cage, ClientFiles, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, IdentityFile, Ids, Image, Key,
-    LandlockPlan, Launch, LoginPlan, Plan, SecretPlan, StorePlan, SyscallPlan,
+    Cage, ClientFiles, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, IdentityFile, Ids, Image, KeepPlan,
+    Key, LandlockPlan, Launch, LoginPlan, Plan, SecretPlan, StorePlan, SyscallPlan,
 };
 pub use show::{json, summary, text};
 

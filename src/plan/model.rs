@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::lease_end::OnLeaseEnd;
 use crate::config::model::{Dns, FileFormat, Leases, Limit, Mode, MountKind, TlsVersion};
 use crate::config::reference::Reference;
 
@@ -193,7 +194,16 @@ pub struct StorePlan {
     pub mounts: BTreeMap<String, MountKind>,
     pub writes: BTreeMap<String, BTreeMap<String, String>>,
     pub leases: Leases,
+    pub keep: Option<KeepPlan>,
     pub login: LoginPlan,
+}
+
+/// How leases are kept, if the store grants any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepPlan {
+    pub on_lease_end: OnLeaseEnd,
+    /// The token lies in memory that nobody but its mappers can read; else in ordinary memory, as `confine.optional` allows.
+    pub hidden: bool,
 }
 
 /// Who we are to a server that asks.

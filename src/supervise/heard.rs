@@ -11,7 +11,8 @@ use crate::refusal::{Exit, Refusal};
 use crate::secret::{Capabilities, Lease, Vouched};
 use crate::sys::process::{Ended, Reaped, reap_one};
 use crate::sys::signals;
-use crate::wire::{Frame, NO_TIME, Tag, WireError};
+use crate::wire::slice::Kept;
+use crate::wire::{Frame, NO_END, NO_TIME, Tag, WireError};
 
 impl Preparation<'_> {
     pub(super) fn hear(&mut self, source: Source) -> Result<(), Stopped> {
@@ -23,6 +24,19 @@ impl Preparation<'_> {
                 self.print_logs();
                 Ok(())
             }
+            Source::Keeper => self.hear_keeper().map_err(Stopped::from),
+        }
+    }
+
+    fn hear_keeper(&mut self) -> Result<(), Refusal> {
+        let Some(keeping) = &mut self.keeping else { return Ok(()) };
+        match keeping.hear(&self.console)?.first() {
+            None => Ok(()),
+            Some(over) => Err(Refusal::new(
+                Exit::StoreUnavailable,
+                format!("{} ended before the program was started: {}", over.what, over.why),
+                "give the store's role a longer lease (default_ttl, max_ttl), or see what delays this start",
+            )),
         }
     }
 
@@ -58,6 +72,9 @@ impl Preparation<'_> {
                 self.fetcher_ended(ended)?;
             } else if self.launching.as_ref().is_some_and(|launching| launching.launcher.role.pid == pid) {
                 self.launcher_ended(ended)?;
+            } else if self.keeping.as_ref().is_some_and(|keeping| keeping.pid() == pid) {
+                self.hear_keeper()?;
+                return Err(died("keeper", ended).into());
             }
         }
         Ok(())
@@ -127,6 +144,10 @@ impl Preparation<'_> {
                 self.notes.push(Vouched { version: frame.b.checked_sub(1), set_at, lease: None, beyond: None });
             }
             Tag::Lease | Tag::Beyond => self.hear_more(frame)?,
+            Tag::Kept if frame.a == self.kept.len() as u64 && frame.c <= 1 && self.notes.is_empty() => {
+                let seconds = (frame.b != NO_END).then_some(frame.b);
+                self.kept.push(Kept { seconds, renewable: frame.c == 1 });
+            }
             Tag::Used => match fetching.single_use.take() {
                 Some(file) => file.remove()?,
                 None => return Err(broke("the fetcher used up an identity that is not for a single use")),
@@ -139,6 +160,8 @@ impl Preparation<'_> {
                 fetching.bundle = Some([frame.a, frame.b, frame.c]);
             }
             Tag::Refused => {
+                // It has given up what it minted, or has said that it could not.
+                self.kept.clear();
                 for line in fetching.role.log.drain() {
                     self.console.pass_on(&line);
                 }
@@ -153,9 +176,11 @@ impl Preparation<'_> {
     fn hear_more(&mut self, frame: Frame) -> Result<(), Refusal> {
         let last = self.notes.len().checked_sub(1).filter(|last| *last as u64 == frame.a);
         let note = last.and_then(|last| self.notes.get_mut(last));
+        let kept = self.kept.len() as u64;
         match (frame.tag, note, Capabilities::from_bits(frame.b)) {
-            (Tag::Lease, Some(note), _) if note.lease.is_none() && frame.c <= 1 => {
-                note.lease = Some(Lease { seconds: frame.b, renewable: frame.c == 1 });
+            (Tag::Lease, Some(note), _) if note.lease.is_none() && frame.c / 2 < kept.max(1) => {
+                let kept = usize::try_from(frame.c / 2).ok().filter(|kept| *kept > 0);
+                note.lease = Some(Lease { seconds: frame.b, renewable: frame.c % 2 == 1, kept });
                 Ok(())
             }
             (Tag::Beyond, Some(note), Some(beyond)) if note.beyond.is_none() => {

@@ -8,6 +8,7 @@ mod denials;
 mod descendants;
 mod forward;
 mod heard;
+mod keeping;
 mod prepare;
 mod resident;
 mod run;

@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 
 use super::denials::Denials;
 use super::heard::broke;
+use super::keeping::Keeping;
 use super::{ignore, wait};
 use crate::console::Console;
 use crate::launch::bundle::BundleEnds;
@@ -23,6 +24,7 @@ use crate::sys::process::Ended;
 use crate::sys::signals::{self, Arrived};
 use crate::sys::{descriptors, memory};
 use crate::wire::Allowance;
+use crate::wire::slice::Kept;
 
 /// Why a start did not come to its end.
 pub enum Stopped {
@@ -48,6 +50,8 @@ pub struct Prepared {
     /// Signals that arrived meanwhile, for the workload.
     pub held: Vec<Arrived>,
     pub notes: Vec<Vouched>,
+    /// Where there are leases to keep.
+    pub keeping: Option<Keeping>,
 }
 
 /// Starts the roles and hears them out. `launcher` is false in `mode = "replace"`, where init itself is confined later.
@@ -77,6 +81,7 @@ pub(super) struct Fetching {
     pub(super) role: Role,
     pub(super) gifts: Vec<OwnedFd>,
     pub(super) single_use: Option<Removable>,
+    pub(super) region: Option<OwnedFd>,
     pub(super) allowance: Allowance,
     pub(super) bundle: Option<[u64; 3]>,
     pub(super) ended: Option<Ended>,
@@ -103,6 +108,9 @@ pub(super) struct Preparation<'a> {
     pub(super) ends: BundleEnds,
     pub(super) held: Vec<Arrived>,
     pub(super) notes: Vec<Vouched>,
+    /// What lives as long as somebody renews it.
+    pub(super) kept: Vec<Kept>,
+    pub(super) keeping: Option<Keeping>,
 }
 
 /// Without signals there is no supervision.
@@ -124,6 +132,7 @@ pub(super) enum Source {
     LauncherLog,
     Fetcher,
     FetcherLog,
+    Keeper,
 }
 
 impl<'a> Preparation<'a> {
@@ -157,6 +166,8 @@ impl<'a> Preparation<'a> {
             ends,
             held: Vec::new(),
             notes: Vec::new(),
+            kept: Vec::new(),
+            keeping: None,
         };
         if let Some(errand) = fetch
             && let Err(refusal) = preparation.start_fetcher(errand)
@@ -170,10 +181,11 @@ impl<'a> Preparation<'a> {
     fn start_fetcher(&mut self, errand: Errand) -> Result<(), Refusal> {
         let secrets = self.plan.fetch.as_ref().map_or(0, |fetch| fetch.secrets.len());
         let started = roles::start_fetcher(self.plan, &mut self.ends, self.end, errand == Errand::Check)?;
-        self.fetching = started.map(|Fetcher { role, gifts, single_use }| Fetching {
+        self.fetching = started.map(|Fetcher { role, gifts, single_use, region }| Fetching {
             role,
             gifts,
             single_use,
+            region,
             allowance: Allowance::fetcher(secrets),
             bundle: None,
             ended: None,
@@ -194,6 +206,7 @@ impl<'a> Preparation<'a> {
             signals: self.signals,
             held: self.held,
             notes: self.notes,
+            keeping: self.keeping,
         })
     }
 
@@ -202,6 +215,7 @@ impl<'a> Preparation<'a> {
             if Instant::now() >= self.end {
                 return Err(self.too_late().into());
             }
+            self.start_keeper()?;
             self.turn()?;
         }
         Ok(())
@@ -216,10 +230,21 @@ impl<'a> Preparation<'a> {
             None => Ok(true),
             Some(Fetching { bundle: Some(sizes), ended: Some(Ended::Exited(0)), .. }) => {
                 self.count(*sizes)?;
-                Ok(true)
+                Ok(self.kept.is_empty() || self.keeping.as_ref().is_some_and(Keeping::is_ready))
             }
             Some(_) => Ok(false),
         }
+    }
+
+    /// Once the fetcher is gone, and where there is something to keep.
+    fn start_keeper(&mut self) -> Result<(), Refusal> {
+        let Some(Fetching { ended: Some(Ended::Exited(0)), region, .. }) = &mut self.fetching else { return Ok(()) };
+        if self.kept.is_empty() || self.keeping.is_some() {
+            return Ok(());
+        }
+        let region = region.take().ok_or_else(|| broke("the fetcher kept what it was given no place for"))?;
+        self.keeping = Some(Keeping::start(self.plan, &self.kept, region, &self.notes)?);
+        Ok(())
     }
 
     /// The bytes in each pipe must be what the fetcher said, and each file must be sealed.
@@ -253,6 +278,7 @@ impl<'a> Preparation<'a> {
                 ("the secrets to be fetched", "see whether the secret store answers in time, or raise `deadline`")
             }
             (Some(Launching { caged: false, .. }), _) => ("the cage to be built", LOADED),
+            _ if self.keeping.is_some() => ("the keeper to be confined", LOADED),
             _ => ("the roles to end", LOADED),
         };
         Refusal::new(
@@ -271,7 +297,14 @@ impl<'a> Preparation<'a> {
             names.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(source, _)| source).collect::<Vec<_>>()
         };
         // Frames before deaths: a role may say its last word and end at once.
-        for source in [Source::LauncherLog, Source::FetcherLog, Source::Launcher, Source::Fetcher, Source::Signals] {
+        for source in [
+            Source::LauncherLog,
+            Source::FetcherLog,
+            Source::Launcher,
+            Source::Fetcher,
+            Source::Keeper,
+            Source::Signals,
+        ] {
             if ready.contains(&source) {
                 self.hear(source)?;
             }
@@ -293,6 +326,7 @@ impl<'a> Preparation<'a> {
             }
             sources.extend(fetching.role.log.as_fd().map(|fd| (Source::FetcherLog, fd)));
         }
+        sources.extend(self.keeping.iter().flat_map(Keeping::descriptors).map(|fd| (Source::Keeper, fd)));
         sources
     }
 
@@ -311,6 +345,25 @@ impl<'a> Preparation<'a> {
             tty::take_back(launching.launcher.role.pid);
         }
         self.print_logs();
+        self.give_up();
+    }
+}
+
+impl Preparation<'_> {
+    /// What the fetcher minted and left to a keeper is given up, by the keeper: it is started for that alone if need be.
+    fn give_up(&mut self) {
+        let region = self.fetching.as_mut().and_then(|fetching| fetching.region.take());
+        if let (None, false, Some(region)) = (&self.keeping, self.kept.is_empty(), region) {
+            match Keeping::start(self.plan, &self.kept, region, &self.notes) {
+                Ok(keeping) => self.keeping = Some(keeping),
+                Err(refusal) => {
+                    self.console.say("leases", &format!("warning: leases were not revoked: {}", refusal.what))
+                }
+            }
+        }
+        if let Some(keeping) = self.keeping.take() {
+            keeping.give_up(&self.console);
+        }
     }
 }
 

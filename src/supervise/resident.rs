@@ -7,8 +7,9 @@ use crate::plan::Plan;
 use crate::refusal::{Refusal, cause};
 use crate::sys::{memory, seccomp};
 
-/// Settles down, away from where we were started. CAP_KILL stays where the workload has another uid: without it, it could not be signalled.
-pub fn settle(plan: &Plan) -> Result<(), Refusal> {
+/// Settles down, away from where we were started. CAP_KILL stays where the workload has
+/// another uid: without it, it could not be signalled. `keeper`: there is one to talk to.
+pub fn settle(plan: &Plan, keeper: bool) -> Result<(), Refusal> {
     // The directory that we were started in may be unmounted while the workload lives.
     std::env::set_current_dir("/").map_err(|error| {
         Refusal::host(format!("/ cannot be entered: {error}", error = cause(error)), "check the root")
@@ -21,7 +22,7 @@ pub fn settle(plan: &Plan) -> Result<(), Refusal> {
             "an outer sandbox forbids it",
         )
     })?;
-    let filter = filter::init()?;
+    let filter = filter::init(keeper)?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
         Refusal::host(
             format!("init's own filter failed: {errno}", errno = cause(errno)),

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::unistd::{Pid, getpgrp, tcsetpgrp};
 
 use super::denials::Denials;
+use super::keeping::Keeping;
 use super::prepare::{Prepared, Stopped};
 use super::{descendants, forward, ignore, resident, wait};
 use crate::console::Console;
@@ -18,6 +19,8 @@ use crate::refusal::Refusal;
 use crate::sys::process::{Ended, Reaped, reap_one};
 use crate::sys::signals::{self, Arrived};
 use crate::wire::{Frame, Tag};
+
+mod leases;
 
 /// Where the loop is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,7 @@ struct Supervisor<'a> {
     /// Whether those that the workload left behind were told to end.
     asked_the_rest: bool,
     children: bool,
+    keeping: Option<Keeping>,
 }
 
 /// Tells the launcher to go and stays with the workload until nothing is left. Returns the exit code.
@@ -79,6 +83,7 @@ pub fn supervise(
         killed: false,
         asked_the_rest: false,
         children: true,
+        keeping: prepared.keeping,
     };
     let go = role.channel.send(Frame::new(Tag::Go, 0, 0, 0), &[]);
     let began = go.map_err(|error| Refusal::internal(format!("the launcher {error}"))).and_then(|()| {
@@ -90,7 +95,7 @@ pub fn supervise(
         }
         drop((role.channel, role.log));
         started(console, explained);
-        resident::settle(plan)
+        resident::settle(plan, supervisor.keeping.is_some())
     });
     if let Err(refusal) = began {
         supervisor.kill_and_wait();
@@ -135,14 +140,16 @@ impl Supervisor<'_> {
     }
 
     fn turn(&mut self, until: Option<Instant>) -> Result<(), Refusal> {
-        let (signals, exec, denied) = {
+        let (signals, exec, denied, keeper) = {
             let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
             fds.extend(self.exec_result.as_ref().map(AsFd::as_fd));
             fds.extend(self.denials.as_ref().map(Denials::as_fd));
+            fds.extend(self.keeping.iter().flat_map(Keeping::descriptors));
             let mut ready = wait(&fds, until)?.into_iter();
             let signals = ready.next().unwrap_or(false);
             let exec = self.exec_result.is_some() && ready.next().unwrap_or(false);
-            (signals, exec, self.denials.is_some() && ready.next().unwrap_or(false))
+            let denied = self.denials.is_some() && ready.next().unwrap_or(false);
+            (signals, exec, denied, ready.any(|ready| ready))
         };
         // Signals first: a storm of denials may not delay them.
         if signals {
@@ -150,6 +157,9 @@ impl Supervisor<'_> {
         }
         if exec {
             self.hear_exec()?;
+        }
+        if keeper {
+            self.hear_keeper()?;
         }
         if denied {
             self.answer_denial()?;
@@ -237,12 +247,18 @@ impl Supervisor<'_> {
     fn reap(&mut self) -> Result<(), Refusal> {
         loop {
             match reap_one().map_err(|errno| Refusal::internal(format!("waitpid: {errno}")))? {
-                Reaped::NoneYet => return self.term_the_rest(),
+                Reaped::NoneYet => {
+                    self.term_the_rest()?;
+                    return self.see_who_is_left();
+                }
                 Reaped::NoChildren => {
                     self.children = false;
                     return Ok(());
                 }
                 Reaped::Child(pid, ended) if pid == self.workload => self.workload_changed(ended)?,
+                Reaped::Child(pid, ended) if self.keeping.as_ref().is_some_and(|keeping| keeping.pid() == pid) => {
+                    self.keeper_changed(ended)?;
+                }
                 Reaped::Child(..) => {}
             }
         }
@@ -292,7 +308,7 @@ impl Supervisor<'_> {
             return Ok(());
         }
         self.asked_the_rest = true;
-        for pid in descendants::living() {
+        for pid in self.others() {
             // EPERM: a child that somebody with other rights left to us. It is not ours to end.
             ignore(forward::forward(pid, Arrived::of(libc::SIGTERM)));
             ignore(forward::forward(pid, Arrived::of(libc::SIGCONT)));
@@ -302,7 +318,7 @@ impl Supervisor<'_> {
 
     /// The time is over. Whatever is made meanwhile is found the next time round.
     fn kill_all(&mut self) -> Result<(), Refusal> {
-        let left = descendants::living();
+        let left = self.others();
         if !self.killed {
             let whom = if self.ended.is_none() { "the program" } else { "what the program left behind" };
             self.console
@@ -323,17 +339,33 @@ impl Supervisor<'_> {
 
     /// A refusal after "go": nothing that was started may stay.
     fn kill_and_wait(&mut self) {
+        if let Some(keeping) = self.keeping.take() {
+            keeping.give_up(&self.console);
+        }
         if self.ended.is_none() {
             ignore(roles::kill(self.workload));
         }
         // What a kill orphans becomes our child: until there is none. A failing wait means the same.
         loop {
-            let left = descendants::living();
+            let left = descendants::living(None);
             let foreign = !left.is_empty() && left.into_iter().all(|pid| roles::kill(pid).is_err());
             if foreign || nix::sys::wait::waitpid(None, None).is_err() {
                 return;
             }
         }
+    }
+
+    /// All that descends from init, but the keeper and what it starts: they have their own end.
+    fn others(&self) -> Vec<Pid> {
+        descendants::living(self.keeping.as_ref().map(Keeping::pid))
+    }
+
+    /// With a keeper there is a child to the last: the end is when nobody else is left.
+    fn see_who_is_left(&mut self) -> Result<(), Refusal> {
+        if self.keeping.is_some() && self.ended.is_some() && self.others().is_empty() {
+            self.children = false;
+        }
+        Ok(())
     }
 
     fn say_denials(&self) {
@@ -342,8 +374,11 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Gives the terminal back, says why this ends, and gives the exit code.
+    /// Gives the terminal back, has what was minted given up, says why this ends, and gives the exit code.
     fn last_words(&mut self) -> u8 {
+        if let Some(keeping) = self.keeping.take() {
+            keeping.give_up(&self.console);
+        }
         tty::take_back(self.workload);
         self.say_denials();
         let name = self.plan.launch.program.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -6,6 +6,7 @@
 
 pub mod bao;
 pub mod ca;
+pub mod database;
 pub mod faults;
 pub mod https;
 pub mod jwt;

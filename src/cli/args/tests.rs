@@ -186,7 +186,7 @@ fn every_word_of_a_closed_list_is_taken_by_the_configs_parser() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 2 + 3 + 4 + 3 + 3 + 2);
+    assert_eq!(tried, 2 + 3 + 4 + 3 + 4 + 2);
 }
 
 #[test]

@@ -77,6 +77,36 @@ pub const FETCHER_RESOLVER: Conditional = Conditional {
     ],
 };
 
+/// The keeper beside what its renewers need: wait for the next time, start a renewer, hear it, end it.
+pub const KEEPER: &[Group] = &[
+    Group {
+        who: "keeper",
+        why: "wait, and talk to init and to a renewer",
+        calls: calls![SYS_ppoll SYS_socketpair SYS_wait4 SYS_kill SYS_getppid],
+    },
+    Group {
+        who: "renewer",
+        why: "its first steps after the fork: die with the keeper, take the fetcher's filter",
+        calls: calls![SYS_set_robust_list SYS_rseq SYS_prctl SYS_seccomp],
+    },
+    #[cfg(target_arch = "x86_64")]
+    Group { who: "keeper", why: "older forms", calls: calls![SYS_poll] },
+];
+
+/// What a fork asks for (glibc's `fork`): a child that ends with SIGCHLD, in no namespace of its own, sharing nothing.
+pub const KEEPER_FORK: Conditional = Conditional {
+    call: ("SYS_clone", libc::SYS_clone),
+    who: "keeper",
+    why: "one renewer at a time",
+    sets: &[&[on(0, Test::WideMasked(!FORK, 0))]],
+};
+
+const FORK: u64 = (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID | 0xff) as u64;
+
+/// Init with a keeper: its frames.
+pub const INIT_WITH_KEEPER: &[Group] =
+    &[Group { who: "init", why: "hear the keeper, and tell it to give up", calls: calls![SYS_recvmsg SYS_sendmsg] }];
+
 /// Init once the workload runs: wait, forward, reap, answer, tell, end.
 pub const INIT: &[Group] = &[
     Group {

@@ -10,6 +10,7 @@ mod answer;
 mod call;
 mod cluster;
 mod field;
+mod keep;
 mod location;
 mod login;
 mod retry;
@@ -29,8 +30,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::model::{Leases, MountKind, TlsVersion};
 use crate::refusal::Refusal;
 use crate::secret::{Fetched, SecretText};
+use crate::wire::slice;
 
 use cluster::Cluster;
+pub use keep::{Errand, Estate, KeptStore};
 pub use login::Used;
 use session::Session;
 pub use tls::Identity;
@@ -131,6 +134,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// What a keeper has to keep, if that is wanted.
+    pub fn estate(&self) -> Option<(Estate, Vec<slice::Kept>)> {
+        self.session.is_kept().then(|| self.session.estate())
+    }
+
     /// Revokes it, and its leases with it. Blocks for a second at most; says so if that failed.
     pub fn give_up(self) -> Option<String> {
         self.runtime.block_on(self.session.give_up())

@@ -66,6 +66,7 @@ fn prepared(plan: &Plan) -> (Preparation<'_>, Hostile) {
     let role = Role { pid: Pid::from_raw(i32::MAX), channel: ours, log: LogLines::new("fetcher", log) };
     let fetching = Fetching {
         single_use: None,
+        region: None,
         role,
         gifts: Vec::new(),
         allowance: Allowance::fetcher(2),
@@ -84,6 +85,8 @@ fn prepared(plan: &Plan) -> (Preparation<'_>, Hostile) {
         ends,
         held: Vec::new(),
         notes: Vec::new(),
+        kept: Vec::new(),
+        keeping: None,
     };
     (preparation, Hostile { socket: theirs, log: writer.into(), pipe })
 }
@@ -91,6 +94,10 @@ fn prepared(plan: &Plan) -> (Preparation<'_>, Hostile) {
 impl Hostile {
     fn say(&self, tag: Tag, a: u64) {
         self.socket.send(Frame::new(tag, a, 0, NO_TIME), &[]).unwrap();
+    }
+
+    fn kept(&self, number: u64) {
+        self.socket.send(Frame::new(Tag::Kept, number, 60, 1), &[]).unwrap();
     }
 
     fn say_bytes(&self, bytes: &[u8]) {
@@ -118,9 +125,9 @@ fn heard(act: impl FnOnce(&mut Hostile)) -> Refusal {
 #[test]
 fn frames_out_of_turn_end_the_start() {
     type Act = fn(&mut Hostile);
-    let cases: [(&str, Act); 10] = [
+    let cases: [(&str, Act); 13] = [
         ("a bundle more than was planned", |h| (0..2).for_each(|i| h.say([Tag::Secret, Tag::Bundle][i as usize], 0))),
-        ("an unknown tag", |h| h.say_bytes(&[0xB7, 9].into_iter().chain([0; 30]).collect::<Vec<u8>>())),
+        ("an unknown tag", |h| h.say_bytes(&[0xB7, 99].into_iter().chain([0; 30]).collect::<Vec<u8>>())),
         ("a short frame", |h| h.say_bytes(&Frame::new(Tag::Ready, 0, 0, 0).encode()[..31])),
         ("a long frame", |h| h.say_bytes(&[&Frame::new(Tag::Ready, 0, 0, 0).encode()[..], b"x"].concat())),
         ("a launcher's tag", |h| h.say(Tag::Caged, 0)),
@@ -128,6 +135,9 @@ fn frames_out_of_turn_end_the_start() {
         ("ready twice", |h| (0..2).for_each(|_| h.say(Tag::Ready, 0))),
         ("a secret out of order", |h| h.say(Tag::Secret, 1)),
         ("a secret too many", |h| (0..3).for_each(|i| h.say(Tag::Secret, i))),
+        ("something kept out of order", |h| h.say(Tag::Kept, 1)),
+        ("something kept too many", |h| (0..4).for_each(|i| h.kept(i))),
+        ("something kept after the secrets", |h| [Tag::Secret, Tag::Kept].into_iter().for_each(|tag| h.say(tag, 0))),
         ("a descriptor", |h| h.socket.send(Frame::new(Tag::Ready, 0, 0, 0), &[h.pipe.as_fd()]).unwrap()),
     ];
     for (what, act) in cases {

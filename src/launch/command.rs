@@ -1,4 +1,4 @@
-//! Becoming the fetcher: between fork and exec, the descriptors that its contract names and nothing else.
+//! Becoming a role that is executed anew (the fetcher, the keeper): between fork and exec, the descriptors that its contract names and nothing else.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -8,7 +8,7 @@ use nix::unistd::{Pid, getppid};
 use super::c_string;
 use crate::refusal::{Refusal, cause};
 use crate::sys::{descriptors, exec, process};
-use crate::wire::{ROLE_FETCHER, ROLE_SLICE, ROLE_SOCKET};
+use crate::wire::{ROLE_SLICE, ROLE_SOCKET};
 
 /// Everything that needs memory is made before the fork.
 pub struct Command {
@@ -22,7 +22,8 @@ pub struct Command {
 const LOG: &str = "PORTCULLIS_LOG";
 
 impl Command {
-    pub fn new(image: OwnedFd) -> Result<Command, Refusal> {
+    /// `role` is the name by which `main` knows it.
+    pub fn new(image: OwnedFd, role: &str) -> Result<Command, Refusal> {
         let level = std::env::var(LOG).ok().map(|level| c_string(format!("{LOG}={level}"), LOG)).transpose()?;
         let null = std::fs::File::options().read(true).write(true).open("/dev/null").map_err(|error| {
             Refusal::host(
@@ -33,13 +34,13 @@ impl Command {
         Ok(Command {
             image,
             null: null.into(),
-            argv: exec::Strings::new(vec![c_string(ROLE_FETCHER, "the role's name")?]),
+            argv: exec::Strings::new(vec![c_string(role, "the role's name")?]),
             envp: exec::Strings::new(level.into_iter().collect()),
         })
     }
 
     /// In the child: never returns. A failure here is seen by init as a role that died.
-    pub fn become_fetcher(self, socket: OwnedFd, slice: OwnedFd, log: OwnedFd, init: Pid) -> ! {
+    pub fn become_role(self, socket: OwnedFd, slice: OwnedFd, log: OwnedFd, init: Pid) -> ! {
         let done = self.arrange_and_exec(&socket, &slice, &log, init);
         let Err(errno) = done;
         process::exit_now(errno as i32 as u8)
