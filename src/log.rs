@@ -1,9 +1,10 @@
 //! Debug lines for operators: `PORTCULLIS_LOG=debug`. Off unless asked for, and for our own targets alone.
 //!
 //! Libraries log what they send: their targets are never enabled (a response body, a header, a token). Nothing that is
-//! logged here may be derived from a secret's value.
+//! logged here may be derived from a secret's value. A line goes the console's way: a reader that stalls costs lines, never
+//! the start.
 
-use std::io::Write;
+use std::io;
 use std::str::FromStr;
 
 use tracing::Level;
@@ -28,16 +29,16 @@ pub fn start() {
     drop(tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines)));
 }
 
-/// Whatever is written at once is one line.
+/// What the formatter writes to: one call a line.
 struct Lines;
 
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        console::debug(&String::from_utf8_lossy(bytes));
-        Ok(bytes.len())
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        console::pass_through(line);
+        Ok(line.len())
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

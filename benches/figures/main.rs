@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench figures                        everything, 40 runs
-//! cargo bench --bench figures -- --runs 100 start    one section: start, vault, shield, resident, peak or size
+//! cargo bench --bench figures -- --runs 100 start    one section: cage, start, pid1, vault, shield, resident, peak or size
 //! cargo bench --bench figures -- --smoke             3 runs: does it work at all
 //! ```
 //!
@@ -12,7 +12,9 @@
 //! A missed target is printed as missed and fails nothing: a figure is worth something on a quiet machine only. What
 //! fails is a start that does not happen. `tests/prepare` installs the peers (tini, curl, jq, OpenBao).
 
+mod cage;
 mod peak;
+mod pid1;
 mod resident;
 mod shield;
 mod size;
@@ -28,8 +30,10 @@ use stage::Stage;
 
 type Section = (&'static str, fn(&Stage));
 
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 8] = [
+    ("cage", cage::section),
     ("start", start::section),
+    ("pid1", pid1::section),
     ("vault", vault::section),
     ("shield", shield::section),
     ("resident", resident::section),
@@ -42,6 +46,7 @@ fn main() {
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
+            "cage-once" => return cage::once(&args.next().expect("a config")),
             // Cargo adds it for every bench.
             "--bench" => {}
             "--smoke" => runs = 3,

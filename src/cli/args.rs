@@ -12,10 +12,12 @@ use serde::de::DeserializeOwned;
 
 use crate::config::flags::{EnvFlag, Flags, VaultFlags};
 use crate::config::model::{
-    Dns, FileDelivery, FileFormat, Limit, LogFormat, Mode, MountKind, Notify, Optional, Require, Shield,
+    Dns, FileDelivery, FileFormat, Limit, LogFormat, Mode, MountKind, Notify, Optional, Profile, Require, Shield,
+    StopBefore,
 };
 use crate::config::parse_word;
 use crate::config::reference::Reference;
+use crate::config::signal::{Rewritten, SignalName};
 use crate::config::values::{AbsPath, BadValue, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
 
 /// The config and what overrides it. A single value replaces the file's; a named one (a secret, a variable, a limit, a
@@ -79,6 +81,18 @@ pub struct WorkloadArgs {
     /// From the first TERM to the KILL of what remains
     #[arg(long, value_name = "SPAN")]
     pub stop_timeout: Option<Span>,
+
+    /// What the workload gets for TERM, such as INT or RTMIN+3
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<SignalName>,
+
+    /// What it gets before that, and how long it then has, such as USR1=2s; in this order
+    #[arg(long, value_name = "SIGNAL=SPAN", value_parser = stop_before)]
+    pub stop_before: Vec<StopBefore>,
+
+    /// Take a signal that arrives for another, or for none, such as HUP=USR1
+    #[arg(long, value_name = "SIGNAL=SIGNAL", value_parser = pair::<SignalName, Rewritten>)]
+    pub rewrite: Vec<(SignalName, Rewritten)>,
 
     /// How the workload is made undumpable
     #[arg(long, value_parser = words::<Shield>(&["auto", "program", "loader", "off"]))]
@@ -153,8 +167,20 @@ pub struct ConfineArgs {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = words_by(dns, &["true", "false", "tcp"]))]
     pub dns: Option<Dns>,
 
+    /// Which calls there are: strict has no code made at run time, no program but the command, no sockets but TCP
+    #[arg(long, value_parser = words::<Profile>(&["default", "strict"]))]
+    pub profile: Option<Profile>,
+
+    /// Devices to read, write and control, beside null, full and tty
+    #[arg(long, value_name = "PATH,...", value_delimiter = ',')]
+    pub devices: Vec<AbsPath>,
+
+    /// Tell of each file and port that is not granted, with the line that grants it; for writing a config, not for service
+    #[arg(long)]
+    pub explain_files: bool,
+
     /// Protections that this host may lack
-    #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials", "memfd-secret"]))]
+    #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials", "memfd-secret", "write-xor-execute"]))]
     pub optional: Vec<Optional>,
 
     /// Protections that are not refused by default when missing
@@ -219,6 +245,9 @@ impl StartArgs {
             workdir: workload.workdir,
             env: workload.env,
             stop_timeout: workload.stop_timeout,
+            stop_signal: workload.stop_signal,
+            stop_before: workload.stop_before,
+            rewrite: workload.rewrite,
             shield: workload.shield,
             sockets: workload.sockets,
             notify: workload.notify,
@@ -235,6 +264,9 @@ impl StartArgs {
             connect: confine.connect,
             bind: confine.bind,
             dns: confine.dns,
+            profile: confine.profile,
+            devices: confine.devices,
+            explain_files: confine.explain_files,
             optional: confine.optional,
             require: confine.require,
             age_identity: self.stores.age_identity.clone(),
@@ -300,6 +332,11 @@ where
 {
     let (key, value) = split(text)?;
     Ok((key.parse()?, value.parse()?))
+}
+
+fn stop_before(text: &str) -> Result<StopBefore, BadValue> {
+    let (signal, wait) = pair(text)?;
+    Ok(StopBefore { signal, wait })
 }
 
 fn limit(text: &str) -> Result<(Limit, Size), BadValue> {

@@ -6,8 +6,11 @@
 
 pub mod args;
 pub mod check;
+mod health;
+mod install;
 mod lazily;
 mod man;
+pub mod probe;
 pub mod scaffold;
 pub mod seal;
 pub mod usage;
@@ -44,11 +47,17 @@ enum Command {
     Run(Lazily<Box<StartArgs>>),
     /// Show the whole plan, resolved against this host, and build its cage once; starts nothing
     Check(Lazily<Box<check::CheckArgs>>),
+    /// Build the cage, attack it from inside, and report what held; exits with 1 if anything was open
+    Probe(Lazily<Box<probe::ProbeArgs>>),
     /// Make and change a sealed secrets file; no plaintext ever reaches the disk
     #[command(subcommand)]
     Seal(Lazily<seal::SealCommand>),
     /// Scaffold a key, a sealed file, a config and a sample bot that runs at once
     Init(Lazily<scaffold::InitArgs>),
+    /// Say whether the init that supervises here is well, by exit code 0 or 1; for HEALTHCHECK and probes
+    Health(Lazily<health::HealthArgs>),
+    /// Copy this binary, for an image that has no cp
+    Install(Lazily<install::InstallArgs>),
     /// Print the JSON Schema of the config
     Schema,
     /// Print a completion script
@@ -72,6 +81,14 @@ pub fn run(arguments: Vec<OsString>, started: &Started, begun: Instant) -> u8 {
         return check::run(*args, started, begun)
             .map_or_else(|refusal| refuse(&plain, &refusal), |text| print(&plain, &text));
     }
+    if let Command::Health(Lazily(args)) = &cli.command {
+        let (text, code) = health::run(args);
+        return print(&plain, &text).max(code);
+    }
+    if let Command::Probe(Lazily(args)) = cli.command {
+        return probe::run(*args, started)
+            .map_or_else(|refusal| refuse(&plain, &refusal), |(text, open)| print(&plain, &text).max(u8::from(open)));
+    }
     match sanitise::relax(started).and_then(|()| other(cli.command)) {
         Ok(text) => print(&plain, &text),
         Err(refusal) => refuse(&plain, &refusal),
@@ -90,7 +107,10 @@ fn other(command: Command) -> Result<String, Refusal> {
             Ok(String::from_utf8_lossy(&script).into_owned())
         }
         Command::Man => Ok(man::page(Cli::command())),
-        Command::Run(_) | Command::Check(_) => Err(Refusal::internal("a start took the way of other commands")),
+        Command::Install(Lazily(args)) => install::run(&args).map(|()| String::new()),
+        Command::Run(_) | Command::Check(_) | Command::Health(_) | Command::Probe(_) => {
+            Err(Refusal::internal("a start took the way of other commands"))
+        }
     }
 }
 

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::errors::Origin;
 use super::model::{
-    Addresses, Dns, FileDelivery, Leases, Limit, LogFormat, Mode, MountKind, Notify, Optional, Require, Secret, Shield,
-    Tls, Vault, VaultAuth, Wrapping, approle_mount,
+    Addresses, Dns, FileDelivery, Leases, Limit, LogFormat, Mode, MountKind, Notify, Optional, Profile, Require,
+    Secret, Shield, StopBefore, Tls, Vault, VaultAuth, Wrapping, approle_mount,
 };
 use super::reference::{Reference, Source};
+use super::signal::{Rewritten, SignalName};
 use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
 use crate::refusal::{Exit, Refusal};
 
@@ -29,6 +30,10 @@ pub struct Flags {
     pub workdir: Option<AbsPath>,
     pub env: Vec<EnvFlag>,
     pub stop_timeout: Option<Span>,
+    pub stop_signal: Option<SignalName>,
+    /// Replaces the file's: its order is its meaning.
+    pub stop_before: Vec<StopBefore>,
+    pub rewrite: Vec<(SignalName, Rewritten)>,
     pub shield: Option<Shield>,
     pub sockets: bool,
     pub notify: Option<Notify>,
@@ -46,6 +51,9 @@ pub struct Flags {
     pub connect: Vec<Port>,
     pub bind: Vec<Port>,
     pub dns: Option<Dns>,
+    pub profile: Option<Profile>,
+    pub devices: Vec<AbsPath>,
+    pub explain_files: bool,
     pub optional: Vec<Optional>,
     pub require: Vec<Require>,
     pub age_identity: Option<String>,
@@ -118,6 +126,11 @@ impl Flags {
         }
         add(&mut workload.groups, &self.groups);
         replace(&mut workload.stop_timeout, self.stop_timeout);
+        replace(&mut workload.stop_signal, self.stop_signal);
+        if !self.stop_before.is_empty() {
+            workload.stop_before.clone_from(&self.stop_before);
+        }
+        workload.rewrite.extend(self.rewrite.iter().copied());
         replace(&mut workload.shield, self.shield);
         workload.sockets |= self.sockets;
         replace(&mut workload.notify, self.notify);
@@ -162,6 +175,8 @@ impl Flags {
         add(&mut confine.optional, &self.optional);
         add(&mut confine.require, &self.require);
         replace(&mut confine.dns, self.dns);
+        replace(&mut confine.profile, self.profile);
+        add(&mut confine.devices, &self.devices);
     }
 
     /// The two keys exclude each other, so either flag replaces either key.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::reference::Reference;
+use super::signal::{Rewritten, SignalName};
 use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
 
 pub use vault::{Addresses, Leases, MountKind, Tls, TlsVersion, Vault, VaultAuth, Wrapping};
@@ -86,6 +87,12 @@ pub struct Workload {
     pub env: Env,
     /// From the first TERM to the KILL of what remains.
     pub stop_timeout: Span,
+    /// What the workload gets when the end is asked for by TERM.
+    pub stop_signal: SignalName,
+    /// What it gets before that: signals, each with the time that it then has.
+    pub stop_before: Vec<StopBefore>,
+    /// A signal that arrives is taken for another, or for `none`: all before anything else is done with it.
+    pub rewrite: BTreeMap<SignalName, Rewritten>,
     pub shield: Shield,
     /// Hand on the sockets of a service manager (`LISTEN_FDS`).
     pub sockets: bool,
@@ -104,12 +111,25 @@ impl Default for Workload {
             workdir: None,
             env: Env::default(),
             stop_timeout: Span::from_secs(25),
+            stop_signal: SignalName::TERM,
+            stop_before: Vec::new(),
+            rewrite: BTreeMap::new(),
             shield: Shield::default(),
             sockets: false,
             notify: Notify::default(),
             limits: BTreeMap::new(),
         }
     }
+}
+
+/// A signal before the stop signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StopBefore {
+    pub signal: SignalName,
+    /// Until the next signal; all together less than `stop_timeout`.
+    pub wait: Span,
 }
 
 /// The workload's environment: everything that is not named here is scrubbed.
@@ -263,6 +283,10 @@ pub struct Confine {
     /// TCP ports to listen on.
     pub bind: Vec<Port>,
     pub dns: Dns,
+    /// Which calls there are at all: `default` runs every runtime, `strict` Python, Go and Rust.
+    pub profile: Profile,
+    /// Devices to read, write and control, beside null, full and tty.
+    pub devices: Vec<AbsPath>,
     /// Protections that this host may lack.
     pub optional: Vec<Optional>,
     /// Protections that are not refused by default when missing.
@@ -278,6 +302,16 @@ pub enum Dns {
     Udp,
 }
 
+/// The filter's profile: `strict` has no code made at run time, no program but the command, no sockets but TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    #[default]
+    Default,
+    Strict,
+}
+
 /// The closed list of protections that may be optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -291,6 +325,8 @@ pub enum Optional {
     ExplainedDenials,
     /// Memory that not even root reads, for the token that leases hang on (memfd_secret(2), off by default before Linux 6.5).
     MemfdSecret,
+    /// Memory that never becomes executable, held by the kernel beside the filter (PR_SET_MDWE, Linux 6.3), under `strict`.
+    WriteXorExecute,
 }
 
 /// The closed list of protections that can be required.

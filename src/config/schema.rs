@@ -15,6 +15,7 @@ mod shapes {
     use crate::config::lease_end::OnLeaseEnd;
     use crate::config::model::{Dns, Encoding, Secret};
     use crate::config::reference::Reference;
+    use crate::config::signal::{Rewritten, SignalName};
     use crate::config::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
 
     /// Types that are a text of one pattern.
@@ -62,6 +63,8 @@ mod shapes {
         UserSpec, "a user and, after a colon, a group: names or numbers", format!("^{ID}(?::{ID})?$");
         Reference, "where a value is: source:path#field", reference_pattern();
         OnLeaseEnd, "stop, ignore or signal:NAME", format!("^(?:stop|ignore|signal:{SIGNAL})$");
+        SignalName, "a signal, such as INT, USR1 or RTMIN+3", format!("^{SIGNAL}$");
+        Rewritten, "a signal, or none", format!("^(?:none|{SIGNAL})$");
     }
 
     /// For the defaults that stand in the schema.
@@ -74,7 +77,7 @@ mod shapes {
             }
         )* };
     }
-    shown!(Span UserSpec OnLeaseEnd);
+    shown!(Span UserSpec SignalName OnLeaseEnd);
 
     impl JsonSchema for Size {
         fn schema_name() -> Cow<'static, str> {

@@ -101,7 +101,13 @@ impl Rewritten {
 impl FromStr for Rewritten {
     type Err = BadValue;
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        if text == "none" { Ok(Rewritten(None)) } else { text.parse().map(Some).map(Rewritten) }
+        if text == "none" {
+            return Ok(Rewritten(None));
+        }
+        text.parse().map(|signal| Rewritten(Some(signal))).map_err(|bad: BadValue| match bad.hint.as_str() {
+            FORM => BadValue { hint: format!("{FORM}; \"none\" drops it"), ..bad },
+            _ => bad,
+        })
     }
 }
 from_text!(Rewritten, "the name of a signal, such as \"USR1\", or \"none\"");

@@ -13,7 +13,6 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{AccessFlags, Pid, faccessat, getppid};
 use zeroize::Zeroizing;
@@ -26,7 +25,7 @@ use crate::confine::{capabilities, dumps, filter, ids, landlock, limits};
 use crate::deliver::{self, environment};
 use crate::plan::{Cage, Image, Launch, Notify, Plan, SyscallPlan};
 use crate::refusal::{Exit, Refusal, cause};
-use crate::sys::{descriptors, exec, process, seccomp, signals};
+use crate::sys::{NOT_DONE, descriptors, exec, process, seccomp, signals};
 use crate::wire::{Frame, Reporter, Tag};
 
 /// What the launcher holds of the bundle: read ends and files, no write end.
@@ -107,8 +106,12 @@ fn cage(plan: &Plan, kit: Kit, init: Option<Pid>) -> Result<Caged, Refusal> {
     let values = kit.env.take();
     let env = arrange_descriptors(plan, kit)?;
     default_actions()?;
+    if plan.cage.syscalls.deny_write_execute {
+        process::deny_write_execute().map_err(|errno| cannot("holding memory from becoming executable", errno))?;
+    }
+    let found = status.filters()?;
     let listener = install_filter(&plan.cage.syscalls, program)?;
-    status.must_say(&expected(&plan.cage))?;
+    status.must_say(&expected(&plan.cage, found + 1))?;
     Ok(Caged { listener, image, values, argv: argv(&plan.launch)?, env, variables: variables(plan) })
 }
 
@@ -129,8 +132,7 @@ fn become_the_user(cage: &Cage) -> Result<(), Refusal> {
 /// Dies when init does; asked twice, for changing the user id clears it (prctl(2), PR_SET_PDEATHSIG).
 fn die_with(init: Option<Pid>) -> Result<(), Refusal> {
     let Some(init) = init else { return Ok(()) };
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
-        .map_err(|errno| cannot("setting the parent-death signal", errno))?;
+    process::die_with_parent().map_err(|errno| cannot("setting the parent-death signal", errno))?;
     if getppid() == init {
         return Ok(());
     }
@@ -202,8 +204,9 @@ fn install_filter(plan: &SyscallPlan, compiled: Compiled) -> Result<Option<Owned
     }
 }
 
-fn expected(cage: &Cage) -> Expected {
-    Expected { uid: cage.ids.uid, gid: cage.ids.gid, groups: cage.ids.groups.clone(), bounding_empty: cage.bounding }
+fn expected(cage: &Cage, filters: u64) -> Expected {
+    let ids = &cage.ids;
+    Expected { uid: ids.uid, gid: ids.gid, groups: ids.groups.clone(), bounding_empty: cage.bounding, filters }
 }
 
 /// The first number above everything that the workload gets. Whatever this process keeps for itself must lie there before
@@ -358,7 +361,7 @@ pub fn exec_refusal(plan: &Plan, errno: Errno) -> Refusal {
         _ => "run `portcullis check` to see which file is executed",
     };
     // EPERM, too: everything that execve(2) lists for it (a tracer, capabilities of the file) is ruled out by now.
-    if matches!(errno, Errno::ENOSYS | Errno::EPERM) {
+    if matches!(errno, Errno::ENOSYS | Errno::EPERM | NOT_DONE) {
         return Refusal::host(
             "this kernel or an outer sandbox withholds execveat, by which the program is started",
             "allow execveat in the container's own seccomp profile",

@@ -81,7 +81,7 @@ pub fn cut_for_keeper(plan: &Plan, kept: &[Kept], region: OwnedFd) -> Result<(Ke
         },
         region: bag.put(region),
         kept: kept.to_vec(),
-        ahead_ms: u64::try_from(plan.stop_timeout.as_millis()).unwrap_or(u64::MAX),
+        ahead_ms: u64::try_from(plan.stop.timeout.as_millis()).unwrap_or(u64::MAX),
         cage: cage(fetch),
     };
     Ok((slice, bag.gifts))

@@ -19,11 +19,11 @@ mod show;
 
 pub use model::{
     Cage, ClientFiles, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, IdentityFile, Ids, Image, KeepPlan,
-    Key, LandlockPlan, Launch, LoginPlan, Notify, Plan, SecretPlan, StorePlan, SyscallPlan,
+    Key, LandlockPlan, Launch, LoginPlan, Notify, Plan, Rewrite, SecretPlan, Stop, StorePlan, SyscallPlan,
 };
 pub use show::{json, summary, text};
 
-use crate::config::model::{Mode, Optional};
+use crate::config::model::{Mode, Optional, Workload};
 use crate::config::{Loaded, Origin};
 use crate::host::{self, Kernel, Process, Started, users::Users};
 use crate::refusal::Refusal;
@@ -53,9 +53,9 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
     let mut notes = Vec::new();
     let ids = cage::ids(config, host, &mut notes)?;
     let launch = launch::decide(loaded, host, started, &ids, &mut notes)?;
-    let cage = cage::decide(config, host, ids, &launch, &mut notes)?;
+    let cage = cage::decide(loaded, host, ids, &launch, &mut notes)?;
     let delivery = delivery::decide(loaded, &mut notes)?;
-    let fetch = fetch::decide(loaded, host, started, &mut notes)?;
+    let fetch = fetch::decide(loaded, host, started, cage.ids.uid, &mut notes)?;
     identity::keep_out_of_reach(fetch.as_ref(), &cage, &mut notes)?;
     handover::gives_no_identity(fetch.as_ref(), &delivery, &launch)?;
     let file = match &loaded.origin {
@@ -65,7 +65,8 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
     identity::keep_out_of_change(file.as_deref(), &cage)?;
     let plan = Plan {
         deadline: config.deadline.duration(),
-        stop_timeout: config.workload.stop_timeout.duration(),
+        stop: stop(&config.workload),
+        rewrite: config.workload.rewrite.iter().map(|(from, to)| (from.number(), to.number())).collect(),
         mode: config.mode,
         launch,
         cage,
@@ -77,6 +78,14 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
     };
     mode_fits(&plan)?;
     Ok(plan)
+}
+
+fn stop(workload: &Workload) -> Stop {
+    Stop {
+        signal: workload.stop_signal.number(),
+        before: workload.stop_before.iter().map(|step| (step.signal.number(), step.wait.duration())).collect(),
+        timeout: workload.stop_timeout.duration(),
+    }
 }
 
 /// `replace` leaves no resident process: it cannot be PID 1 and cannot hold the listener.

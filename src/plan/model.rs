@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::lease_end::OnLeaseEnd;
-use crate::config::model::{Dns, FileFormat, Leases, Limit, Mode, MountKind, TlsVersion};
+use crate::config::model::{Dns, FileFormat, Leases, Limit, Mode, MountKind, Profile, TlsVersion};
 use crate::config::reference::Reference;
 
 /// The whole start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub deadline: Duration,
-    pub stop_timeout: Duration,
+    pub stop: Stop,
+    pub rewrite: Rewrite,
     pub mode: Mode,
     pub launch: Launch,
     pub cage: Cage,
@@ -26,11 +27,27 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+/// How the workload is asked to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// What it gets for the TERM that init gets.
+    pub signal: i32,
+    /// What it gets before that, each with the time that it then has.
+    pub before: Vec<(i32, Duration)>,
+    /// From the first TERM to the KILL of what remains.
+    pub timeout: Duration,
+}
+
+/// Signals that are taken for others, or for none, by their numbers.
+pub type Rewrite = BTreeMap<i32, Option<i32>>;
+
 /// The program and its surroundings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
     pub program: PathBuf,
     pub image: Image,
+    /// The program's dynamic loader, which the kernel executes with it.
+    pub loader: Option<PathBuf>,
     /// The scripts whose `#!` lines led to the program, without symbolic links: it must be able to read them.
     pub scripts: Vec<PathBuf>,
     /// With the program's own name first, and everything that a `#!` line adds.
@@ -121,15 +138,22 @@ pub enum GrantKind {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyscallPlan {
+    pub profile: Profile,
+    /// The kernel holds write-xor-execute (PR_SET_MDWE) beside the filter.
+    pub deny_write_execute: bool,
     pub dns: Dns,
     /// Whether sockets may listen: where a port to bind is granted.
     pub listen: bool,
+    /// Whether modes, owners and times of files may be changed: where a place to write is granted.
+    pub metadata: bool,
     /// Dangerous calls are answered, and explained, by the supervisor.
     pub explained: bool,
     /// They may go unexplained where an outer sandbox holds the only listener.
     pub explanation_optional: bool,
     /// Unix datagram sockets, for a program that notifies its service manager itself.
     pub notify: bool,
+    /// Calls about files and ports are told to the supervisor, compared with the plan, and go on (`run --explain-files`).
+    pub explain_files: bool,
     /// Without a supervisor the one exec of the shielded image cannot be told from later ones.
     pub exec_by_descriptor: bool,
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::cage::SYSTEM;
 use super::model::{Delivery, GrantKind, Image, Notify, Plan};
-use crate::config::model::{Dns, Mode};
+use crate::config::model::{Dns, Mode, Profile};
+use crate::config::signal::SignalName;
 use crate::secret::Vouched;
 
 /// The line of a start: what holds, and what is missing.
@@ -27,14 +29,22 @@ pub fn summary(plan: &Plan, took: Duration, explained: bool) -> String {
     let missing: String =
         plan.notes.iter().filter(|note| note.starts_with("MISSING")).map(|note| format!("; {note}")).collect();
     format!(
-        "started {} as {}:{}, no capabilities, no_new_privs, seccomp default profile, landlock abi {}, {}, {secrets}, verified, in {} ms{missing}{silent}",
+        "started {} as {}:{}, no capabilities, no_new_privs, seccomp {} profile, landlock abi {}, {}, {secrets}, verified, in {} ms{missing}{silent}",
         plan.launch.program.display(),
         cage.ids.uid,
         cage.ids.gid,
+        profile(cage.syscalls.profile),
         cage.landlock.abi,
         shield(&plan.launch.image),
         took.as_millis(),
     )
+}
+
+fn profile(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Default => "default",
+        Profile::Strict => "strict",
+    }
 }
 
 fn shield(image: &Image) -> &'static str {
@@ -43,6 +53,8 @@ fn shield(image: &Image) -> &'static str {
         Image::ProgramCopy | Image::LoaderCopy(_) => "undumpable",
     }
 }
+
+const NOTE: &str = "note";
 
 /// One screen. `live` adds what the stores said of each secret; `now` is in seconds since 1970.
 pub fn text(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
@@ -72,26 +84,27 @@ pub fn text(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
     out.line("delivery", &delivery(&plan.delivery));
     out.line(
         "mode",
-        &format!("{}, deadline {:?}, stop timeout {:?}", mode(plan.mode), plan.deadline, plan.stop_timeout),
+        &format!("{}, deadline {:?}, stop timeout {:?}", mode(plan.mode), plan.deadline, plan.stop.timeout),
     );
     if let Some(notify) = &plan.launch.notify {
         out.line("service", &service(notify));
     }
+    signals(plan, &mut out);
     out.line("host", &format!("Linux {}, landlock abi {}", plan.kernel, plan.cage.landlock.abi));
     for note in &plan.notes {
-        out.line("note", note);
+        out.line(NOTE, note);
     }
     out.line("verified", "the cage was built on this host and read back");
     out.0
 }
 
-/// Lines of a name and a text; a name that repeats is written once.
+/// Lines of a name and a text; a name that repeats is written once, but for notes: each is found by its word.
 #[derive(Default)]
 struct Screen(String, &'static str);
 
 impl Screen {
     fn line(&mut self, name: &'static str, text: &str) {
-        let shown = if self.1 == name { "" } else { name };
+        let shown = if self.1 == name && name != NOTE { "" } else { name };
         self.1 = name;
         self.0.push_str(&format!("{shown:<13} {}\n", crate::refusal::escape(text)));
     }
@@ -122,7 +135,13 @@ fn syscalls(plan: &Plan) -> String {
         (true, true) => "TCP, UDP and unix datagram sockets",
     };
     let told = if syscalls.explained { "denials explained" } else { "denials silent" };
-    format!("default profile, {sockets}, {told}")
+    let profile = profile(syscalls.profile);
+    let code = if syscalls.deny_write_execute {
+        ", memory is writable or executable and no program but the command"
+    } else {
+        ""
+    };
+    format!("{profile} profile, {sockets}, {told}{code}")
 }
 
 fn grants(plan: &Plan, out: &mut Screen) {
@@ -133,12 +152,16 @@ fn grants(plan: &Plan, out: &mut Screen) {
         (GrantKind::Device, "devices"),
     ] {
         let of_kind = plan.cage.landlock.grants.iter().filter(|grant| grant.kind == kind);
-        let (own, base): (Vec<_>, Vec<_>) = of_kind.partition(|grant| grant.from != "the system's own");
+        let (own, base): (Vec<_>, Vec<_>) = of_kind.partition(|grant| grant.from != SYSTEM);
         let list = |grants: &[&super::Grant]| {
             grants.iter().map(|g| g.path.display().to_string()).collect::<Vec<_>>().join(" ")
         };
+        let (runtimes, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|grant| grant.from.ends_with("'s own"));
         if !own.is_empty() {
             out.line(name, &list(&own));
+        }
+        for runtime in runtimes {
+            out.line(name, &format!("{} ({})", runtime.path.display(), runtime.from));
         }
         match base.len() {
             0 => {}
@@ -237,6 +260,19 @@ fn service(notify: &Notify) -> String {
     }
 }
 
+/// Only where it is not as usual: TERM is TERM, and every other signal itself.
+fn signals(plan: &Plan, out: &mut Screen) {
+    let stop = &plan.stop;
+    if stop.signal != SignalName::TERM.number() || !stop.before.is_empty() {
+        let before = stop.before.iter().map(|(signal, wait)| format!("{}, {wait:?} later ", SignalName::of(*signal)));
+        out.line("stop", &format!("{}{}", before.collect::<String>(), SignalName::of(stop.signal)));
+    }
+    for (from, to) in &plan.rewrite {
+        let to = to.map_or("nothing".to_owned(), |to| SignalName::of(to).to_string());
+        out.line("rewrite", &format!("{} is taken for {to}", SignalName::of(*from)));
+    }
+}
+
 fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Supervise => "supervise",
@@ -283,7 +319,7 @@ pub fn json(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
             "bind": cage.landlock.bind,
             "scopes": cage.landlock.scopes,
         },
-        "syscalls": { "profile": "default", "explained": cage.syscalls.explained, "udp": cage.syscalls.dns == Dns::Udp, "unix_datagram": cage.syscalls.notify },
+        "syscalls": { "profile": profile(cage.syscalls.profile), "explained": cage.syscalls.explained, "udp": cage.syscalls.dns == Dns::Udp, "unix_datagram": cage.syscalls.notify },
         "notify": plan.launch.notify.as_ref().map(|notify| match notify {
             Notify::Ready { .. } => "ready",
             Notify::Pass { .. } => "pass",
@@ -297,7 +333,10 @@ pub fn json(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
         },
         "mode": mode(plan.mode),
         "deadline_ms": plan.deadline.as_millis() as u64,
-        "stop_timeout_ms": plan.stop_timeout.as_millis() as u64,
+        "stop_timeout_ms": plan.stop.timeout.as_millis() as u64,
+        "stop_signal": plan.stop.signal,
+        "stop_before": plan.stop.before.iter().map(|(signal, wait)| json!({ "signal": signal, "wait_ms": wait.as_millis() as u64 })).collect::<Vec<_>>(),
+        "rewrite": plan.rewrite.iter().map(|(from, to)| json!({ "from": from, "to": to })).collect::<Vec<_>>(),
         "kernel": plan.kernel,
         "notes": plan.notes,
         "verified": true,

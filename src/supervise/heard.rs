@@ -10,7 +10,7 @@ use super::prepare::{MOST_HELD, Preparation, Source, Stopped};
 use crate::refusal::{Exit, Refusal};
 use crate::secret::{Capabilities, Lease, Vouched};
 use crate::sys::process::{Ended, Reaped, reap_one};
-use crate::sys::signals;
+use crate::sys::signals::{self, Arrived};
 use crate::wire::slice::Kept;
 use crate::wire::{Frame, NO_END, NO_TIME, Tag, WireError};
 
@@ -50,14 +50,35 @@ impl Preparation<'_> {
 
     fn hear_signals(&mut self) -> Result<(), Stopped> {
         let broken = |errno| Refusal::internal(format!("signalfd: {errno}"));
-        while let Some(arrived) = signals::read_one(self.signals.as_fd()).map_err(broken)? {
-            if arrived.signal == libc::SIGCHLD {
-                self.reap()?;
-            } else if forward::ENDING.contains(&arrived.signal) {
-                return Err(Stopped::Signalled(arrived.signal));
-            } else if forward::is_forwarded(&arrived) && self.held.len() < MOST_HELD {
+        loop {
+            let mut batch = signals::Batch::default();
+            let full = batch.read(self.signals.as_fd()).map_err(broken)?;
+            for arrived in batch.iter() {
+                if arrived.signal == libc::SIGCHLD { self.reap()? } else { self.hold(arrived)? }
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What asks for the end ends the start; everything else waits for the workload.
+    fn hold(&mut self, arrived: Arrived) -> Result<(), Stopped> {
+        let Some(meant) = forward::for_the_workload(&arrived, &self.plan.rewrite) else { return Ok(()) };
+        if forward::ENDING.contains(&meant.signal) {
+            return Err(Stopped::Signalled(meant.signal));
+        }
+        match self.held.len() {
+            // As it arrived: the workload's loop rewrites it.
+            0..MOST_HELD => self.held.push(arrived),
+            MOST_HELD => {
+                self.console.say(
+                    "dropped",
+                    &format!("more than {MOST_HELD} signals came before the program: the rest is dropped"),
+                );
                 self.held.push(arrived);
             }
+            _ => {}
         }
         Ok(())
     }
@@ -219,7 +240,9 @@ impl Preparation<'_> {
         let syscalls = &self.plan.cage.syscalls;
         let may_lack = !syscalls.explained || syscalls.explanation_optional;
         match (descriptors.pop(), descriptors.is_empty()) {
-            (Some(listener), true) => self.denials = Some(Denials::new(listener, role.pid)?),
+            (Some(listener), true) => {
+                self.denials = Some(Denials::new(listener, role.pid, self.plan.cage.syscalls.profile)?)
+            }
             (None, _) if may_lack => {}
             _ => return Err(broke("the launcher came without its listener, or with more")),
         }

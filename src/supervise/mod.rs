@@ -5,15 +5,22 @@
 #![forbid(unsafe_code)]
 
 mod denials;
+mod denied;
 mod descendants;
+mod end;
+mod ending;
+mod files;
 mod forward;
 mod heard;
+mod job;
 mod keeping;
+mod leases;
 mod prepare;
 mod resident;
 mod run;
 
 pub use prepare::{Prepared, Stopped, prepare, rehearse};
+pub use resident::RESIDENT_NAME;
 pub use run::supervise;
 
 use std::os::fd::BorrowedFd;

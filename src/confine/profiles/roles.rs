@@ -77,6 +77,17 @@ pub const FETCHER_RESOLVER: Conditional = Conditional {
     ],
 };
 
+/// And with `run --explain-files`: paths as the program names them.
+pub const INIT_LOOKS: &[Group] = &[
+    Group {
+        who: "init",
+        why: "follow links of the program's paths",
+        calls: calls![SYS_process_vm_readv SYS_readlinkat SYS_pidfd_open SYS_pidfd_getfd],
+    },
+    #[cfg(target_arch = "x86_64")]
+    Group { who: "init", why: "older forms", calls: calls![SYS_readlink SYS_lstat] },
+];
+
 /// The keeper beside what its renewers need: wait for the next time, start a renewer, hear it, end it.
 pub const KEEPER: &[Group] = &[
     Group {
@@ -130,6 +141,7 @@ pub const INIT: &[Group] = &[
             SYS_rt_sigaction SYS_rt_sigreturn SYS_sigaltstack SYS_exit SYS_exit_group SYS_setpgid SYS_getpgid
         ],
     },
+    Group { who: "init", why: "stop and go on together with its workload", calls: calls![SYS_rt_sigpending] },
     #[cfg(target_arch = "x86_64")]
     Group { who: "init", why: "older forms", calls: calls![SYS_poll SYS_open SYS_getpgrp] },
 ];

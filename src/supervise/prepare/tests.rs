@@ -8,18 +8,20 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::*;
 use crate::config::model::{Dns, LogFormat, Mode};
-use crate::plan::{Cage, Delivery, Ids, Image, LandlockPlan, Launch, SyscallPlan};
+use crate::plan::{Cage, Delivery, Ids, Image, LandlockPlan, Launch, Rewrite, Stop, SyscallPlan};
 use crate::refusal::Exit;
 use crate::wire::{self, Channel, Frame, LogLines, NO_TIME, Tag};
 
 fn plan() -> Plan {
     Plan {
         deadline: Duration::from_secs(1),
-        stop_timeout: Duration::from_secs(1),
+        stop: Stop { signal: libc::SIGTERM, before: Vec::new(), timeout: Duration::from_secs(1) },
+        rewrite: Rewrite::new(),
         mode: Mode::Supervise,
         launch: Launch {
             program: "/bin/true".into(),
             image: Image::Direct,
+            loader: None,
             scripts: Vec::new(),
             argv: Vec::new(),
             env: Vec::new(),
@@ -36,12 +38,16 @@ fn plan() -> Plan {
             limits: Vec::new(),
             landlock: LandlockPlan { abi: 7, grants: Vec::new(), connect: None, bind: None, scopes: false },
             syscalls: SyscallPlan {
+                profile: crate::config::model::Profile::Default,
+                deny_write_execute: false,
                 listen: false,
+                metadata: false,
                 dns: Dns::Off,
                 explained: true,
                 explanation_optional: false,
                 notify: false,
                 exec_by_descriptor: false,
+                explain_files: false,
             },
         },
         delivery: Delivery { pipe: true, ..Delivery::default() },

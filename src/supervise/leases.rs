@@ -1,10 +1,13 @@
 //! What the keeper says, done to the workload: as the config says where credentials end, and the end where nobody keeps them.
 
-use super::Supervisor;
+use std::time::Instant;
+
+use super::ending::Ending;
+use super::forward;
+use super::keeping::Over;
+use super::run::{State, Supervisor};
 use crate::config::lease_end::OnLeaseEnd;
 use crate::refusal::Refusal;
-use crate::supervise::forward;
-use crate::supervise::keeping::Over;
 use crate::sys::process::Ended;
 use crate::sys::signals::Arrived;
 
@@ -31,22 +34,17 @@ impl Supervisor<'_> {
         self.console.say("leases", &format!("{} {when}: {}; {then}", over.what, over.why));
         match todo {
             OnLeaseEnd::Stop => self.stop(),
-            OnLeaseEnd::Signal(signal) => self.signal_workload(signal.number()),
+            OnLeaseEnd::Signal(signal) => self.pass(Arrived::of(signal.number())),
             OnLeaseEnd::Ignore => Ok(()),
         }
     }
 
-    /// The end, as if somebody had sent us TERM.
+    /// The end in order, as when somebody asks for it.
     fn stop(&mut self) -> Result<(), Refusal> {
-        self.signal(Arrived::of(libc::SIGTERM))
-    }
-
-    fn signal_workload(&mut self, signal: i32) -> Result<(), Refusal> {
-        if self.ended.is_some() {
-            return Ok(());
+        if !matches!(self.state, State::Ending(_)) {
+            self.state = State::Ending(Ending::asked_for(&self.plan.stop, Instant::now()));
         }
-        forward::forward(self.workload, Arrived::of(signal))
-            .map_err(|errno| Refusal::internal(format!("sending {}: {errno}", forward::name(signal))))
+        if self.stopped { self.go_on() } else { Ok(()) }
     }
 
     pub(super) fn keeper_changed(&mut self, change: Ended) -> Result<(), Refusal> {
