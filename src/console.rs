@@ -1,6 +1,7 @@
 //! What portcullis prints for people and for log collectors: one place decides between text and JSON lines.
 //!
-//! Every text is escaped here, so that one message is one line. Nothing here may see a secret.
+//! Every text is escaped here, so that one message is one line. Nothing here may see a secret. Where standard error is the
+//! journal's own stream, each line begins with its level (sd-daemon(3)), which the journal takes off again.
 
 #![forbid(unsafe_code)]
 
@@ -43,13 +44,13 @@ impl Console {
         if self.silent {
             return;
         }
-        write_line(&self.line(event, text), PATIENCE);
+        write_line(Level::of(event), &self.line(event, text), PATIENCE);
     }
 
     /// The same, dropped at once where standard error has no room: for what a workload can cause at will.
     pub fn say_if_room(&self, event: &str, text: &str) {
         if !self.silent {
-            write_line(&self.line(event, text), 0);
+            write_line(Level::of(event), &self.line(event, text), 0);
         }
     }
 
@@ -59,7 +60,7 @@ impl Console {
             return self.say(event, &format!("{what}\n{lines}"));
         }
         self.say(event, what);
-        lines.lines().for_each(|line| write_line(&escape(line), PATIENCE));
+        lines.lines().for_each(|line| write_line(Level::of(event), &escape(line), PATIENCE));
     }
 
     fn line(&self, event: &str, text: &str) -> String {
@@ -75,7 +76,7 @@ impl Console {
         if self.json {
             self.say("role", line.strip_prefix("portcullis: ").unwrap_or(line));
         } else {
-            write_line(line, PATIENCE);
+            write_line(Level::Info, line, PATIENCE);
         }
     }
 
@@ -86,26 +87,66 @@ impl Console {
             let line = serde_json::json!({
                 "portcullis": "refused", "text": refusal.what, "hint": refusal.hint, "exit": exit,
             });
-            write_line(&line.to_string(), PATIENCE);
+            write_line(Level::Error, &line.to_string(), PATIENCE);
         } else {
-            write_line(&refusal.to_string(), PATIENCE);
+            write_line(Level::Error, &refusal.to_string(), PATIENCE);
         }
     }
 }
 
 /// The two lines of a refusal, for the moments in which there is no config yet, or no more.
 pub fn refuse_plainly(refusal: &Refusal) {
-    write_line(&refusal.to_string(), PATIENCE);
+    write_line(Level::Error, &refusal.to_string(), PATIENCE);
 }
 
 /// A line from a role: its standard error is its log pipe.
 pub fn note(text: &str) {
-    write_line(&escape(text), PATIENCE);
+    write_line(Level::Info, &escape(text), PATIENCE);
 }
 
-/// A line that is formatted already, with its end.
+/// A line that is formatted already, with its end: for whoever looks for a fault.
 pub fn pass_through(line: &[u8]) {
+    if is_journal() {
+        return write_bytes(&[Level::Debug.mark().as_bytes(), line].concat(), PATIENCE);
+    }
     write_bytes(line, PATIENCE);
+}
+
+/// How much a line matters, by syslog(3)'s numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Error = 3,
+    Warning = 4,
+    Info = 6,
+    Debug = 7,
+}
+
+impl Level {
+    fn of(event: &str) -> Level {
+        match event {
+            "denied" | "denials" | "killed" | "leases" | "left" => Level::Warning,
+            _ => Level::Info,
+        }
+    }
+
+    fn mark(self) -> String {
+        format!("<{}>", self as u8)
+    }
+
+    /// Each line of it for the journal.
+    fn before(self, text: &str) -> String {
+        text.lines().map(|line| format!("{}{line}", self.mark())).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Whether standard error is the stream that the service manager connected to its journal (systemd.exec(5)): it may have been
+/// redirected since.
+fn is_journal() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let Ok(stderr) = nix::sys::stat::fstat(std::io::stderr()) else { return false };
+        std::env::var("JOURNAL_STREAM").is_ok_and(|named| named == format!("{}:{}", stderr.st_dev, stderr.st_ino))
+    })
 }
 
 /// A description of standard error of our own, where it is a pipe or a terminal: non-blocking for us, and as it was for the
@@ -131,8 +172,9 @@ fn open_anew() -> Option<OwnedFd> {
 }
 
 /// One write(2) a line, so that lines of several processes do not mix. A line that finds no room is dropped.
-fn write_line(line: &str, patience: u16) {
-    write_bytes(format!("{line}\n").as_bytes(), patience);
+fn write_line(level: Level, line: &str, patience: u16) {
+    let text = if is_journal() { format!("{}\n", level.before(line)) } else { format!("{line}\n") };
+    write_bytes(text.as_bytes(), patience);
 }
 
 fn write_bytes(text: &[u8], patience: u16) {
@@ -146,4 +188,16 @@ fn write_bytes(text: &[u8], patience: u16) {
     // Standard error may be gone (a closed terminal, a full disk behind it). There is nobody left to tell, and a broken
     // log must not decide over the workload.
     nix::unistd::write(fd, text).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_lines_of_a_refusal_have_their_level() {
+        assert_eq!(Level::Error.before("what\nhint"), "<3>what\n<3>hint");
+        assert_eq!(Level::of("denied").before("x"), "<4>x");
+        assert_eq!(Level::of("started").before("x"), "<6>x");
+    }
 }

@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::config::flags::{EnvFlag, Flags, VaultFlags};
 use crate::config::model::{
-    Dns, FileDelivery, FileFormat, Limit, LogFormat, Mode, MountKind, Optional, Profile, Require, Shield, StopBefore,
+    Dns, FileDelivery, FileFormat, Limit, LogFormat, Mode, MountKind, Notify, Optional, Profile, Require, Shield,
+    StopBefore,
 };
 use crate::config::parse_word;
 use crate::config::reference::Reference;
@@ -100,6 +101,10 @@ pub struct WorkloadArgs {
     /// Hand on the sockets of a service manager (LISTEN_FDS)
     #[arg(long)]
     pub sockets: bool,
+
+    /// Who says READY=1 to a service manager (NOTIFY_SOCKET): portcullis, or the program itself
+    #[arg(long, value_parser = words::<Notify>(&["ready", "pass"]))]
+    pub notify: Option<Notify>,
 
     /// An rlimit: as, cpu, data, fsize, memlock, nofile, nproc or stack
     #[arg(long = "limit", value_name = "NAME=SIZE", value_parser = limit)]
@@ -245,6 +250,7 @@ impl StartArgs {
             rewrite: workload.rewrite,
             shield: workload.shield,
             sockets: workload.sockets,
+            notify: workload.notify,
             limits: workload.limits,
             secrets: secrets.secrets,
             max_ages: secrets.max_ages,

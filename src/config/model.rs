@@ -96,6 +96,8 @@ pub struct Workload {
     pub shield: Shield,
     /// Hand on the sockets of a service manager (`LISTEN_FDS`).
     pub sockets: bool,
+    /// Who says READY=1 where a service manager asks for it (`NOTIFY_SOCKET`): portcullis, or the program itself.
+    pub notify: Notify,
     /// rlimits by name; `core` is always 1.
     pub limits: BTreeMap<Limit, Size>,
 }
@@ -114,6 +116,7 @@ impl Default for Workload {
             rewrite: BTreeMap::new(),
             shield: Shield::default(),
             sockets: false,
+            notify: Notify::default(),
             limits: BTreeMap::new(),
         }
     }
@@ -150,6 +153,18 @@ pub enum Shield {
     Program,
     Loader,
     Off,
+}
+
+/// Who answers a service manager (sd_notify(3)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub enum Notify {
+    /// Portcullis, once the program runs.
+    #[default]
+    Ready,
+    /// The program: it gets `NOTIFY_SOCKET` and the watchdog's variables, and unix datagram sockets.
+    Pass,
 }
 
 /// The rlimits that a config may set (getrlimit(2)); soft and hard alike.

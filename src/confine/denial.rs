@@ -123,6 +123,9 @@ fn socket(number: i64, args: [u64; 6], profile: Profile) -> Reason {
         (true, Profile::Strict) => {
             (name, "strict is TCP alone; names are resolved by it with confine.dns = \"tcp\"", BY_PROFILE)
         }
+        (false, _) if (number, family, kind) == (libc::SYS_socket, libc::AF_UNIX, libc::SOCK_DGRAM) => {
+            (name, "unix sockets reach services outside the grants", Some("workload.notify = \"pass\""))
+        }
         (false, _) if family == libc::AF_UNIX => {
             (name, "unix sockets reach services outside the grants; glibc tries one for nscd and goes on without", None)
         }

@@ -39,6 +39,9 @@ pub fn workload(plan: &SyscallPlan) -> Result<Filter, Refusal> {
     if plan.dns == Dns::Udp {
         conditional(&mut allowed, std::slice::from_ref(&default::UDP_SOCKETS))?;
     }
+    if plan.notify {
+        conditional(&mut allowed, std::slice::from_ref(&default::NOTIFY_SOCKETS))?;
+    }
     let mut quiet = Rules::new();
     conditional(&mut quiet, std::slice::from_ref(&default::QUIET_FAMILIES))?;
     let mut denied = Rules::new();

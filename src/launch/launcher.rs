@@ -4,7 +4,7 @@
 //! init itself takes this way, once the fetcher is gone.
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -23,7 +23,7 @@ use super::{image, tty};
 use crate::confine::verify::{Expected, Status};
 use crate::confine::{capabilities, dumps, filter, ids, landlock, limits};
 use crate::deliver::{self, environment};
-use crate::plan::{Cage, Image, Launch, Plan, SyscallPlan};
+use crate::plan::{Cage, Image, Launch, Notify, Plan, SyscallPlan};
 use crate::refusal::{Exit, Refusal, cause};
 use crate::sys::{NOT_DONE, descriptors, exec, process, seccomp, signals};
 use crate::wire::{Frame, Reporter, Tag};
@@ -78,9 +78,13 @@ pub fn run(plan: &Plan, kit: Kit, exec_result: OwnedFd, reporter: Reporter, init
 /// `mode = "replace"`: this process takes the launcher's way itself; returns only to refuse.
 ///
 /// `verified` is called once the cage stands, right before the exec: nobody is left to say it afterwards.
-pub fn become_workload(plan: &Plan, kit: Kit, verified: impl FnOnce()) -> Result<Infallible, Refusal> {
+pub fn become_workload(
+    plan: &Plan,
+    kit: Kit,
+    verified: impl FnOnce() -> Result<(), Refusal>,
+) -> Result<Infallible, Refusal> {
     let ready = cage(plan, kit, None)?.ready()?;
-    verified();
+    verified()?;
     ready.exec().map_err(|errno| exec_refusal(plan, errno))
 }
 
@@ -210,7 +214,7 @@ fn expected(cage: &Cage, filters: u64) -> Expected {
 ///
 /// The contract: 0 to 2 as found (0 is the bundle if `deliver.stdin`), 3 and on the service manager's sockets, then the
 /// pipe, then the files in the order of the config.
-fn floor(plan: &Plan) -> RawFd {
+pub(super) fn floor(plan: &Plan) -> RawFd {
     3 + plan.launch.sockets as RawFd + 1 + plan.delivery.files.len() as RawFd
 }
 
@@ -248,20 +252,27 @@ fn arrange_descriptors(plan: &Plan, kit: Kit) -> Result<Vec<CString>, Refusal> {
 fn environment_texts(plan: &Plan) -> Result<Vec<CString>, Refusal> {
     let mut texts: Vec<OsString> = Vec::new();
     for (name, value) in &plan.launch.env {
-        let mut text = OsString::from(format!("{name}="));
-        text.push(value);
-        texts.push(text);
+        texts.push(variable(name, value));
     }
     if plan.launch.sockets > 0 {
         texts.push(format!("LISTEN_FDS={}", plan.launch.sockets).into());
         texts.push(format!("LISTEN_PID={}", Pid::this()).into());
-        texts.extend(plan.launch.socket_names.as_ref().map(|names| {
-            let mut text = OsString::from("LISTEN_FDNAMES=");
-            text.push(names);
-            text
-        }));
+        texts.extend(plan.launch.socket_names.as_ref().map(|names| variable("LISTEN_FDNAMES", names)));
+    }
+    if let Some(Notify::Pass { socket, watchdog }) = &plan.launch.notify {
+        texts.push(variable("NOTIFY_SOCKET", socket));
+        if let Some(micros) = watchdog {
+            texts.push(variable("WATCHDOG_USEC", micros));
+            texts.push(format!("WATCHDOG_PID={}", Pid::this()).into());
+        }
     }
     texts.into_iter().map(|text| c_string(text.into_vec(), "the environment")).collect()
+}
+
+fn variable(name: &str, value: &OsStr) -> OsString {
+    let mut text = OsString::from(format!("{name}="));
+    text.push(value);
+    text
 }
 
 /// The arguments of the exec: the loader's own come first where the loader is the image.

@@ -4,7 +4,7 @@ mod demands;
 
 use demands::{explainable, required, write_xor_execute};
 
-use super::model::{Cage, Grant, GrantKind, Ids, LandlockPlan, Launch, SyscallPlan};
+use super::model::{Cage, Grant, GrantKind, Ids, LandlockPlan, Launch, Notify, SyscallPlan};
 use super::{Host, is_optional};
 use crate::config::model::{Dns, Mode, Optional, Profile};
 use crate::config::values::AbsPath;
@@ -128,6 +128,7 @@ pub fn decide(
         metadata: !config.confine.write.is_empty(),
         explained: config.mode == Mode::Supervise,
         explanation_optional: is_optional(config, Optional::ExplainedDenials),
+        notify: matches!(launch.notify, Some(Notify::Pass { .. })),
         exec_by_descriptor: config.mode == Mode::Replace,
         explain_files,
     };

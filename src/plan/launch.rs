@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Host;
 use super::model::{Ids, Image, Launch};
+use super::notify;
 use crate::config::Loaded;
 use crate::config::model::{Config, Dns, Shield};
 use crate::host::Started;
@@ -52,8 +53,9 @@ pub fn decide(
     // Each was read on the way to the program; one that is gone since then is refused where its rule is made.
     let scripts =
         program.scripts.iter().map(|script| script.canonicalize().unwrap_or_else(|_| script.clone())).collect();
+    let notify = notify::decide(config, started, host.process.pid, notes)?;
     let (loader, program, umask) = (program.loader, program.path, started.umask);
-    Ok(Launch { program, image, loader, scripts, argv, env, workdir, umask, sockets, socket_names })
+    Ok(Launch { program, image, loader, scripts, argv, env, workdir, umask, sockets, socket_names, notify })
 }
 
 fn directory(path: &Path) -> Result<PathBuf, Refusal> {

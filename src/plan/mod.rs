@@ -13,12 +13,13 @@ mod identity;
 mod keep;
 mod launch;
 mod model;
+mod notify;
 mod readers;
 mod show;
 
 pub use model::{
     Cage, ClientFiles, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, IdentityFile, Ids, Image, KeepPlan,
-    Key, LandlockPlan, Launch, LoginPlan, Plan, Rewrite, SecretPlan, Stop, StorePlan, SyscallPlan,
+    Key, LandlockPlan, Launch, LoginPlan, Notify, Plan, Rewrite, SecretPlan, Stop, StorePlan, SyscallPlan,
 };
 pub use show::{json, summary, text};
 

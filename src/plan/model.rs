@@ -60,6 +60,17 @@ pub struct Launch {
     pub sockets: u32,
     /// Their names, as the manager gave them.
     pub socket_names: Option<OsString>,
+    /// `None` where no service manager asks.
+    pub notify: Option<Notify>,
+}
+
+/// Who answers the service manager that waits at `NOTIFY_SOCKET` (sd_notify(3)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notify {
+    /// Portcullis, once the program runs.
+    Ready { socket: OsString },
+    /// The program. `watchdog`: the time in microseconds in which it has to show that it lives.
+    Pass { socket: OsString, watchdog: Option<OsString> },
 }
 
 /// Which file is executed.
@@ -139,6 +150,8 @@ pub struct SyscallPlan {
     pub explained: bool,
     /// They may go unexplained where an outer sandbox holds the only listener.
     pub explanation_optional: bool,
+    /// Unix datagram sockets, for a program that notifies its service manager itself.
+    pub notify: bool,
     /// Calls about files and ports are told to the supervisor, compared with the plan, and go on (`run --explain-files`).
     pub explain_files: bool,
     /// Without a supervisor the one exec of the shielded image cannot be told from later ones.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::cage::SYSTEM;
-use super::model::{Delivery, GrantKind, Image, Plan};
+use super::model::{Delivery, GrantKind, Image, Notify, Plan};
 use crate::config::model::{Dns, Mode, Profile};
 use crate::config::signal::SignalName;
 use crate::secret::Vouched;
@@ -86,6 +86,9 @@ pub fn text(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
         "mode",
         &format!("{}, deadline {:?}, stop timeout {:?}", mode(plan.mode), plan.deadline, plan.stop.timeout),
     );
+    if let Some(notify) = &plan.launch.notify {
+        out.line("service", &service(notify));
+    }
     signals(plan, &mut out);
     out.line("host", &format!("Linux {}, landlock abi {}", plan.kernel, plan.cage.landlock.abi));
     for note in &plan.notes {
@@ -125,7 +128,12 @@ fn user(plan: &Plan) -> String {
 
 fn syscalls(plan: &Plan) -> String {
     let syscalls = &plan.cage.syscalls;
-    let udp = if syscalls.dns == Dns::Udp { "TCP and UDP sockets" } else { "TCP sockets only" };
+    let sockets = match (syscalls.dns == Dns::Udp, syscalls.notify) {
+        (false, false) => "TCP sockets only",
+        (true, false) => "TCP and UDP sockets",
+        (false, true) => "TCP and unix datagram sockets",
+        (true, true) => "TCP, UDP and unix datagram sockets",
+    };
     let told = if syscalls.explained { "denials explained" } else { "denials silent" };
     let profile = profile(syscalls.profile);
     let code = if syscalls.deny_write_execute {
@@ -133,7 +141,7 @@ fn syscalls(plan: &Plan) -> String {
     } else {
         ""
     };
-    format!("{profile} profile, {udp}, {told}{code}")
+    format!("{profile} profile, {sockets}, {told}{code}")
 }
 
 fn grants(plan: &Plan, out: &mut Screen) {
@@ -242,6 +250,16 @@ fn delivery(delivery: &Delivery) -> String {
     if ways.is_empty() { "nothing".to_owned() } else { ways.join(", ") }
 }
 
+fn service(notify: &Notify) -> String {
+    match notify {
+        Notify::Ready { .. } => "portcullis says READY=1 once the program runs".to_owned(),
+        Notify::Pass { watchdog: None, .. } => "the program says READY=1 itself".to_owned(),
+        Notify::Pass { watchdog: Some(micros), .. } => {
+            format!("the program says READY=1 itself, and WATCHDOG=1 every {} us", micros.display())
+        }
+    }
+}
+
 /// Only where it is not as usual: TERM is TERM, and every other signal itself.
 fn signals(plan: &Plan, out: &mut Screen) {
     let stop = &plan.stop;
@@ -301,7 +319,11 @@ pub fn json(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
             "bind": cage.landlock.bind,
             "scopes": cage.landlock.scopes,
         },
-        "syscalls": { "profile": profile(cage.syscalls.profile), "explained": cage.syscalls.explained, "udp": cage.syscalls.dns == Dns::Udp },
+        "syscalls": { "profile": profile(cage.syscalls.profile), "explained": cage.syscalls.explained, "udp": cage.syscalls.dns == Dns::Udp, "unix_datagram": cage.syscalls.notify },
+        "notify": plan.launch.notify.as_ref().map(|notify| match notify {
+            Notify::Ready { .. } => "ready",
+            Notify::Pass { .. } => "pass",
+        }),
         "secrets": secrets.collect::<Vec<_>>(),
         "delivery": {
             "pipe": plan.delivery.pipe,

@@ -81,7 +81,7 @@ pub fn launched(plan: &Plan, facts: &Facts) -> Result<u8, Refusal> {
     signals::set_mask(signals::ALL)
         .map_err(|errno| Refusal::internal(format!("blocking signals: {}", errno.desc())))?;
     let code = supervise::prepare(&plan, &console, end, true)
-        .and_then(|prepared| supervise::supervise(&plan, prepared, &console, end, |_, _| {}));
+        .and_then(|prepared| supervise::supervise(&plan, prepared, &console, end, |_, _| Ok(())));
     match code {
         Ok(code) => Ok(code),
         Err(Stopped::Refused(refusal)) => Err(refusal),

@@ -57,13 +57,13 @@ pub(super) struct Supervisor<'a> {
 /// Tells the launcher to go and stays with the workload until nothing is left. Returns the exit code.
 ///
 /// `started` is called once, when the workload runs: it prints the line that says what holds, and hears whether denials are
-/// explained.
+/// explained. Its refusal ends the workload again.
 pub fn supervise(
     plan: &Plan,
     prepared: Prepared,
     console: &Console,
     end: Instant,
-    started: impl FnOnce(&Console, bool),
+    started: impl FnOnce(&Console, bool) -> Result<(), Refusal>,
 ) -> Result<u8, Stopped> {
     let explained = prepared.denials.is_some();
     let Some(Launcher { mut role, exec_result }) = prepared.launcher else {
@@ -98,7 +98,7 @@ pub fn supervise(
             return Err(role.log.refusal(a).into());
         }
         drop((role.channel, role.log));
-        started(console, explained);
+        started(console, explained)?;
         resident::settle(plan, supervisor.keeping.is_some()).map_err(Stopped::from)
     });
     if let Err(stopped) = began {

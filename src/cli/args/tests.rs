@@ -97,6 +97,7 @@ fn every_flag_reaches_its_field() {
         "--rewrite=HUP=none",
         "--shield=loader",
         "--sockets",
+        "--notify=pass",
         "--limit=nofile=1KiB",
         "--limit=as=2GiB",
         "--secret=k=file:/s#k",
@@ -142,6 +143,7 @@ fn every_flag_reaches_its_field() {
         rewrite: vec![(v("HUP"), v("none"))],
         shield: Some(Shield::Loader),
         sockets: true,
+        notify: Some(Notify::Pass),
         limits: vec![(Limit::Nofile, v("1024")), (Limit::As, v("2GiB"))],
         secrets: vec![(v("k"), v("file:/s#k"))],
         max_ages: vec![(v("k"), v("3d"))],
@@ -203,7 +205,7 @@ fn every_word_of_a_closed_list_is_taken_by_the_configs_parser() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 2 + 3 + 4 + 3 + 2 + 5 + 2);
+    assert_eq!(tried, 2 + 3 + 4 + 2 + 3 + 2 + 5 + 2);
 }
 
 #[test]

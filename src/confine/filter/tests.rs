@@ -54,6 +54,7 @@ fn plan(dns: Dns, explained: bool) -> SyscallPlan {
         metadata: true,
         explained,
         explanation_optional: false,
+        notify: false,
         exec_by_descriptor: !explained,
         explain_files: false,
     }
@@ -249,6 +250,19 @@ fn the_roles_filters_allow_their_own_and_nothing_that_starts_or_opens_the_world(
     assert_eq!(ask(&network, libc::SYS_sendto, [0, 0, 0, 0x2000_0000, 0, 0]), ENOSYS, "FASTOPEN");
     assert_eq!(ask(&network, libc::SYS_setsockopt, [0, 6, 30, 0, 0, 0]), ENOSYS, "FASTOPEN_CONNECT");
     assert_eq!(ask(&init, libc::SYS_socket, [2, 1, 0, 0, 0, 0]), ENOSYS);
+}
+
+#[test]
+fn unix_datagrams_are_for_a_program_that_notifies_and_nothing_else_comes_with_them() {
+    let (unix, stream, datagram) = (libc::AF_UNIX as u64, libc::SOCK_STREAM as u64, libc::SOCK_DGRAM as u64);
+    for (notify, answered) in [(false, RET_USER_NOTIF), (true, RET_ALLOW)] {
+        let filter = workload(&SyscallPlan { notify, ..plan(Dns::Off, true) }).unwrap();
+        let socket = |family, kind| ask(&filter, libc::SYS_socket, [family, kind, 0, 0, 0, 0]);
+        assert_eq!(socket(unix, datagram), answered);
+        assert_eq!(socket(unix, datagram | libc::SOCK_CLOEXEC as u64), answered);
+        assert_eq!(socket(unix, stream), RET_USER_NOTIF);
+        assert_eq!(socket(libc::AF_INET as u64, datagram), RET_USER_NOTIF);
+    }
 }
 
 #[test]

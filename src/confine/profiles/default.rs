@@ -290,6 +290,15 @@ pub const UDP_SOCKETS: Conditional = Conditional {
     ],
 };
 
+/// For a program that tells its service manager itself, where `workload.notify` is `pass`. Landlock before ABI 9 cannot say to
+/// whom: every datagram socket that its user may write to is in reach, the journal's among them.
+pub const NOTIFY_SOCKETS: Conditional = Conditional {
+    call: ("SYS_socket", libc::SYS_socket),
+    who: "sd_notify of every language",
+    why: "workload.notify = \"pass\"",
+    sets: &[&[family(AF_UNIX), kind(DGRAM), protocol(0)]],
+};
+
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 const TIOCCONS: u32 = 0x541d;

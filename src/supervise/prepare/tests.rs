@@ -29,6 +29,7 @@ fn plan() -> Plan {
             umask: 0o22,
             sockets: 0,
             socket_names: None,
+            notify: None,
         },
         cage: Cage {
             ids: Ids { uid: 1, gid: 1, groups: Vec::new(), change: false },
@@ -44,6 +45,7 @@ fn plan() -> Plan {
                 dns: Dns::Off,
                 explained: true,
                 explanation_optional: false,
+                notify: false,
                 exec_by_descriptor: false,
                 explain_files: false,
             },
