@@ -4,13 +4,12 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use portcullis::config::model::TlsVersion;
-use portcullis::fetch::vault::{Answer, Login, Store, Want, fetch};
+use portcullis::config::model::{Leases, TlsVersion};
+use portcullis::fetch::vault::{Answer, Credential, Engines, Login, Purpose, Store, Want, fetch};
 use portcullis::refusal::{Exit, Refusal};
 use portcullis::secret::SecretText;
 use support::ca::{Ca, Issued};
@@ -33,21 +32,29 @@ fn ca() -> &'static (Ca, Issued) {
 
 fn store(address: &str) -> Store {
     Store {
-        address: address.to_owned(),
+        addresses: vec![address.to_owned()],
         namespace: None,
         ca_pem: ca().0.pem.clone(),
         min_tls: TlsVersion::V13,
-        mounts: BTreeMap::new(),
+        engines: Engines::default(),
+        identity: None,
+        leases: Leases::Refuse,
         login: Login::AppRole {
             mount: "approle".into(),
             role_id: "bot".into(),
-            secret_id: SecretText::new("s3cr3t-id".into()),
+            secret_id: Credential::Plain(SecretText::new("s3cr3t-id".into())),
         },
     }
 }
 
 fn get(address: &str) -> Result<Answer, Refusal> {
-    fetch(store(address), &[Want { name: "k".into(), path: "secret/a".into(), field: "x".into() }], DEADLINE)
+    fetch(
+        store(address),
+        &[Want { name: "k".into(), path: "secret/a".into(), field: "x".into(), ..Want::default() }],
+        DEADLINE,
+        Purpose::Start,
+        &|| Ok(()),
+    )
 }
 
 /// Refused before the deadline, in the given words, with nothing of a body in them.
@@ -142,7 +149,7 @@ fn an_answer_without_end_is_not_read_to_its_end() {
             on(p, READ, vec![bytes("HTTP/1.1 200 OK\r\n"), Piece::Repeat(b"X-Filler: 0123456789\r\n".to_vec(), MIB)])
         },
         AWAY,
-        "no HTTP/1.1",
+        "no HTTP",
     );
 }
 
@@ -306,7 +313,7 @@ fn a_revocation_that_fails_is_told_and_stops_nothing() {
 fn a_version_and_a_time_are_as_the_store_says() {
     let server = FaultServer::start(&ca().1, |p, _| on(p, READ, kv2("v")));
     let fetched = &get(&server.address).ok().unwrap().fetched[0];
-    assert_eq!((fetched.version, fetched.set_at), (Some(7), Some(1_795_508_746)));
+    assert_eq!((fetched.vouched.version, fetched.vouched.set_at), (Some(7), Some(1_795_508_746)));
     let undated: Script = |p, _| {
         let metadata = "{\"created_time\":\"yesterday\",\"deletion_time\":\"\",\"destroyed\":false,\"version\":7}";
         on(p, READ, json("200 OK", &format!("{{\"data\":{{\"data\":{{\"x\":\"s3cr3t\"}},\"metadata\":{metadata}}}}}")))

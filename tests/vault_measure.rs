@@ -4,13 +4,12 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use portcullis::config::model::TlsVersion;
-use portcullis::fetch::vault::{Login, Store, Want, fetch};
+use portcullis::config::model::{Leases, TlsVersion};
+use portcullis::fetch::vault::{Credential, Engines, Login, Purpose, Store, Want, fetch};
 use portcullis::secret::SecretText;
 use serde_json::{Value, json};
 use support::bao::Bao;
@@ -30,15 +29,21 @@ fn by_fetch(job: &Value) {
     let text = |key: &str| job[key].as_str().unwrap().to_owned();
     let secret_id = SecretText::new(text("secret_id"));
     let store = Store {
-        address: text("address"),
+        addresses: vec![text("address")],
         namespace: None,
         ca_pem: text("ca").into_bytes(),
         min_tls: TlsVersion::V13,
-        mounts: BTreeMap::new(),
-        login: Login::AppRole { mount: "approle".into(), role_id: text("role_id"), secret_id },
+        engines: Engines::default(),
+        identity: None,
+        leases: Leases::Refuse,
+        login: Login::AppRole {
+            mount: "approle".into(),
+            role_id: text("role_id"),
+            secret_id: Credential::Plain(secret_id),
+        },
     };
-    let want = Want { name: "k".into(), path: "secret/measured".into(), field: "key".into() };
-    assert!(fetch(store, &[want], Duration::from_secs(10)).is_ok());
+    let want = Want { name: "k".into(), path: "secret/measured".into(), field: "key".into(), ..Want::default() };
+    assert!(fetch(store, &[want], Duration::from_secs(10), Purpose::Start, &|| Ok(())).is_ok());
 }
 
 fn by_bare_calls(job: &Value) {

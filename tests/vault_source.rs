@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use portcullis::config::model::{MountKind, TlsVersion};
-use portcullis::fetch::vault::{Answer, Login, Store, Want, fetch};
+use portcullis::config::model::{Leases, MountKind, TlsVersion};
+use portcullis::fetch::vault::{Answer, Credential, Engines, Login, Purpose, Store, Want, fetch};
 use portcullis::refusal::{Exit, Refusal};
 use portcullis::secret::SecretText;
 use serde_json::{Value, json};
@@ -19,11 +19,16 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 fn store(bao: &Bao, login: Login) -> Store {
     Store {
-        address: bao.address.clone(),
+        addresses: vec![bao.address.clone()],
         namespace: None,
         ca_pem: bao.ca.pem.clone(),
         min_tls: TlsVersion::V13,
-        mounts: BTreeMap::from([("old".to_owned(), MountKind::Kv1), ("teams/kv".to_owned(), MountKind::Kv2)]),
+        engines: Engines {
+            mounts: BTreeMap::from([("old".to_owned(), MountKind::Kv1), ("teams/kv".to_owned(), MountKind::Kv2)]),
+            ..Engines::default()
+        },
+        identity: None,
+        leases: Leases::Refuse,
         login,
     }
 }
@@ -32,16 +37,16 @@ fn approle(role: &Role) -> Login {
     Login::AppRole {
         mount: "approle".into(),
         role_id: role.role_id.clone(),
-        secret_id: SecretText::new(role.secret_id.clone()),
+        secret_id: Credential::Plain(SecretText::new(role.secret_id.clone())),
     }
 }
 
 fn root(bao: &Bao) -> Login {
-    Login::Token { token: SecretText::new(bao.root_token.clone()) }
+    Login::Token { token: Credential::Plain(SecretText::new(bao.root_token.clone())) }
 }
 
 fn want(path: &str, field: &str) -> Want {
-    Want { name: "api_key".into(), path: path.into(), field: field.into() }
+    Want { name: "api_key".into(), path: path.into(), field: field.into(), ..Want::default() }
 }
 
 fn values(answer: &Answer) -> Vec<&str> {
@@ -50,7 +55,7 @@ fn values(answer: &Answer) -> Vec<&str> {
 
 /// The refusal of a fetch that must not succeed.
 fn refused(store: Store, path: &str, field: &str) -> Refusal {
-    let refusal = fetch(store, &[want(path, field)], DEADLINE).err().expect("a refusal");
+    let refusal = fetch(store, &[want(path, field)], DEADLINE, Purpose::Start, &|| Ok(())).err().expect("a refusal");
     println!("{refusal}");
     refusal
 }
@@ -68,11 +73,14 @@ fn approle_reads_kv2_with_version_and_time() {
     bao.put("secret", "bots/mm1", json!({"key": "first"}));
     bao.put("secret", "bots/mm1", json!({"key": "s3cr3t-\u{e9}\"\\\n"}));
     let role = bao.role(&["secret/data/bots/mm1"]);
-    let answer = fetch(store(bao, approle(&role)), &[want("secret/bots/mm1", "key")], DEADLINE).ok().unwrap();
+    let answer =
+        fetch(store(bao, approle(&role)), &[want("secret/bots/mm1", "key")], DEADLINE, Purpose::Start, &|| Ok(()))
+            .ok()
+            .unwrap();
     assert_eq!(values(&answer), ["s3cr3t-\u{e9}\"\\\n"]);
-    assert_eq!(answer.fetched[0].version, Some(2));
+    assert_eq!(answer.fetched[0].vouched.version, Some(2));
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
-    assert!((now - answer.fetched[0].set_at.unwrap()).abs() < 60);
+    assert!((now - answer.fetched[0].vouched.set_at.unwrap()).abs() < 60);
     assert_eq!(answer.warnings, [""; 0]);
 }
 
@@ -82,9 +90,9 @@ fn kv1_has_no_version_and_a_mount_of_two_segments_is_found() {
     bao.call("POST", "old/plain", json!({"key": "from-kv1"}));
     bao.put("teams/kv", "deep/er", json!({"key": "from-teams"}));
     let wants = [want("old/plain", "key"), want("teams/kv/deep/er", "key")];
-    let answer = fetch(store(bao, root(bao)), &wants, DEADLINE).ok().unwrap();
+    let answer = fetch(store(bao, root(bao)), &wants, DEADLINE, Purpose::Start, &|| Ok(())).ok().unwrap();
     assert_eq!(values(&answer), ["from-kv1", "from-teams"]);
-    assert_eq!((answer.fetched[0].version, answer.fetched[0].set_at), (None, None));
+    assert_eq!((answer.fetched[0].vouched.version, answer.fetched[0].vouched.set_at), (None, None));
 }
 
 #[test]
@@ -93,7 +101,7 @@ fn fields_of_one_path_cost_one_request() {
     bao.put("secret", "two-fields", json!({"a": "1st", "b": {"c": ["2nd"]}}));
     bao.put("secret", "other", json!({"a": "3rd"}));
     let wants = [want("secret/two-fields", "a"), want("secret/other", "a"), want("secret/two-fields", "/b/c/0")];
-    let answer = fetch(store(bao, root(bao)), &wants, DEADLINE).ok().unwrap();
+    let answer = fetch(store(bao, root(bao)), &wants, DEADLINE, Purpose::Start, &|| Ok(())).ok().unwrap();
     assert_eq!(values(&answer), ["1st", "3rd", "2nd"]);
     assert_eq!(bao.requests("secret/data/two-fields"), 2, "one write and one read");
 }
@@ -104,7 +112,8 @@ fn a_path_is_sent_as_it_is_written() {
     for path in ["with space", "q?x=1", "hash#y", "per%2fcent", "\u{fc}ml"] {
         let encoded: String = path.bytes().map(|b| format!("%{b:02x}")).collect();
         bao.call("POST", &format!("secret/data/{encoded}"), json!({"data": {"k": path}}));
-        let answer = fetch(store(bao, root(bao)), &[want(&format!("secret/{path}"), "k")], DEADLINE);
+        let answer =
+            fetch(store(bao, root(bao)), &[want(&format!("secret/{path}"), "k")], DEADLINE, Purpose::Start, &|| Ok(()));
         assert_eq!(values(&answer.ok().unwrap()), [path]);
     }
 }
@@ -135,7 +144,7 @@ fn what_is_not_there_is_told_apart() {
     says(&refused("secret/fields", "api_key"), no, "does not exist", "did you mean `api_kez`?");
     says(&refused("old/missing", "k"), no, "does not exist", "vault kv put");
     let mut wrong_kind = store(bao, root(bao));
-    wrong_kind.mounts.insert("secret".into(), MountKind::Kv1);
+    wrong_kind.engines.mounts.insert("secret".into(), MountKind::Kv1);
     says(&self::refused(wrong_kind, "secret/fields", "k"), no, "KV 2 mount", "mounts.secret = \"kv2\"");
 }
 
@@ -169,14 +178,14 @@ fn a_wrong_identity_is_refused() {
     let elsewhere = Login::AppRole {
         mount: "nowhere".into(),
         role_id: role.role_id.clone(),
-        secret_id: SecretText::new(role.secret_id.clone()),
+        secret_id: Credential::Plain(SecretText::new(role.secret_id.clone())),
     };
     let bad_mount = refused(store(bao, elsewhere), "secret/ready", "ready");
     says(&bad_mount, Exit::StoreSaidNo, "forbids the login at auth/nowhere", "vault auth list");
-    let bad_token = Login::Token { token: SecretText::new("s.nobodys".into()) };
+    let bad_token = Login::Token { token: Credential::Plain(SecretText::new("s.nobodys".into())) };
     says(&refused(store(bao, bad_token), "secret/ready", "ready"), Exit::StoreSaidNo, "is forbidden", "policy");
     for (token, fault) in [("s.line\nbreak", "control"), ("", "is empty"), ("s.x\n", "white space")] {
-        let login = Login::Token { token: SecretText::new(token.into()) };
+        let login = Login::Token { token: Credential::Plain(SecretText::new(token.into())) };
         says(&refused(store(bao, login), "secret/ready", "ready"), Exit::Config, fault, "must hold the token alone");
     }
 }
@@ -198,14 +207,24 @@ fn forbidden_is_tried_again_for_a_moment_and_names_the_policy_line() {
 fn the_logins_own_token_is_revoked_and_an_operators_is_not() {
     let Some(bao) = Bao::shared() else { return };
     let role = bao.role(&["secret/data/ready"]);
-    fetch(store(bao, approle(&role)), &[want("secret/ready", "ready")], DEADLINE).ok().unwrap();
+    fetch(store(bao, approle(&role)), &[want("secret/ready", "ready")], DEADLINE, Purpose::Start, &|| Ok(()))
+        .ok()
+        .unwrap();
     let accessors = bao.accessors_of(&role);
     assert_eq!(accessors.len(), 1, "one login");
     assert!(!bao.lives(&accessors[0]));
 
     let made = bao.call("POST", "auth/token/create", json!({"ttl": "5m"}));
     let token = SecretText::new(made["auth"]["client_token"].as_str().unwrap().to_owned());
-    fetch(store(bao, Login::Token { token }), &[want("secret/ready", "ready")], DEADLINE).ok().unwrap();
+    fetch(
+        store(bao, Login::Token { token: Credential::Plain(token) }),
+        &[want("secret/ready", "ready")],
+        DEADLINE,
+        Purpose::Start,
+        &|| Ok(()),
+    )
+    .ok()
+    .unwrap();
     assert!(bao.lives(made["auth"]["accessor"].as_str().unwrap()));
 }
 
@@ -214,13 +233,13 @@ fn a_token_that_cannot_be_revoked_is_a_warning_and_a_batch_token_is_none() {
     let Some(bao) = Bao::shared() else { return };
     let wants = [want("secret/ready", "ready")];
     let role = bao.role_with(&["secret/data/ready"], json!({"token_no_default_policy": true}));
-    let answer = fetch(store(bao, approle(&role)), &wants, DEADLINE).ok().unwrap();
+    let answer = fetch(store(bao, approle(&role)), &wants, DEADLINE, Purpose::Start, &|| Ok(())).ok().unwrap();
     assert_eq!(values(&answer), ["yes"]);
     assert!(answer.warnings[0].contains("auth/token/revoke-self"), "{:?}", answer.warnings);
     assert!(bao.lives(&bao.accessors_of(&role)[0]));
 
     let batch = bao.role_with(&["secret/data/ready"], json!({"token_type": "batch"}));
-    let answer = fetch(store(bao, approle(&batch)), &wants, DEADLINE).ok().unwrap();
+    let answer = fetch(store(bao, approle(&batch)), &wants, DEADLINE, Purpose::Start, &|| Ok(())).ok().unwrap();
     assert_eq!((values(&answer), answer.warnings.len()), (vec!["yes"], 0));
 }
 
@@ -233,7 +252,7 @@ fn a_sealed_server_and_a_fresh_one_say_so() {
         (Bao::sealed().unwrap(), "is sealed", "vault operator unseal"),
         (Bao::uninitialised().unwrap(), "is sealed", "vault operator init"),
     ] {
-        let login = Login::Token { token: SecretText::new("s.any".into()) };
+        let login = Login::Token { token: Credential::Plain(SecretText::new("s.any".into())) };
         says(&refused(store(&bao, login), "secret/a", "k"), Exit::StoreUnavailable, what, hint);
     }
 }
@@ -246,10 +265,10 @@ fn tls_is_by_the_given_roots_and_from_the_given_version() {
     other_ca.ca_pem = support::ca::Ca::new(&support::scratch("other-ca")).pem;
     says(&refused(other_ca, "secret/ready", "ready"), away, "not signed by a CA in tls.ca", "openssl s_client");
 
-    let tls12 = |min_tls| Store { address: bao.address_tls12.clone(), min_tls, ..store(bao, root(bao)) };
+    let tls12 = |min_tls| Store { addresses: vec![bao.address_tls12.clone()], min_tls, ..store(bao, root(bao)) };
     let refusal = refused(tls12(TlsVersion::V13), "secret/ready", "ready");
     says(&refusal, away, "speaks only TLS 1.2, and tls.min_version is 1.3", "tls_max_version");
-    let allowed = fetch(tls12(TlsVersion::V12), &[want("secret/ready", "ready")], DEADLINE);
+    let allowed = fetch(tls12(TlsVersion::V12), &[want("secret/ready", "ready")], DEADLINE, Purpose::Start, &|| Ok(()));
     assert_eq!(values(&allowed.ok().unwrap()), ["yes"]);
 }
 
@@ -300,32 +319,41 @@ fn traced_child() {
     let job: Value = serde_json::from_reader(std::io::stdin()).unwrap();
     let text = |key: &str| job[key].as_str().unwrap().to_owned();
     let store = |login| Store {
-        address: text("address"),
+        addresses: vec![text("address")],
         namespace: None,
         ca_pem: text("ca").into_bytes(),
         min_tls: TlsVersion::V13,
-        mounts: BTreeMap::new(),
+        engines: Engines::default(),
+        identity: None,
+        leases: Leases::Refuse,
         login,
     };
     let approle = || Login::AppRole {
         mount: "approle".into(),
         role_id: text("role_id"),
-        secret_id: SecretText::new(text("secret_id")),
+        secret_id: Credential::Plain(SecretText::new(text("secret_id"))),
     };
-    let token = || Login::Token { token: SecretText::new(text("token")) };
-    assert!(fetch(store(approle()), &[want("secret/traced", "key")], DEADLINE).is_ok());
-    assert!(fetch(store(approle()), &[want("secret/forbidden", "key")], DEADLINE).is_err());
-    assert!(fetch(store(token()), &[want("secret/absent", "key")], DEADLINE).is_err());
+    let token = || Login::Token { token: Credential::Plain(SecretText::new(text("token"))) };
+    assert!(fetch(store(approle()), &[want("secret/traced", "key")], DEADLINE, Purpose::Start, &|| Ok(())).is_ok());
+    assert!(fetch(store(approle()), &[want("secret/forbidden", "key")], DEADLINE, Purpose::Start, &|| Ok(())).is_err());
+    assert!(fetch(store(token()), &[want("secret/absent", "key")], DEADLINE, Purpose::Start, &|| Ok(())).is_err());
     for (login, field) in [(approle(), "keyy"), (approle(), "n"), (token(), "key/x")] {
-        let refusal = fetch(store(login), &[want("secret/traced", field)], DEADLINE).err().expect("a refusal");
+        let refusal = fetch(store(login), &[want("secret/traced", field)], DEADLINE, Purpose::Start, &|| Ok(()))
+            .err()
+            .expect("a refusal");
         eprintln!("{refusal} {refusal:?}");
     }
     let wrong = Login::AppRole {
         mount: "nowhere".into(),
         role_id: text("role_id"),
-        secret_id: SecretText::new(text("secret_id")),
+        secret_id: Credential::Plain(SecretText::new(text("secret_id"))),
     };
-    eprintln!("{}", fetch(store(wrong), &[want("secret/traced", "key")], DEADLINE).err().expect("a refusal"));
+    eprintln!(
+        "{}",
+        fetch(store(wrong), &[want("secret/traced", "key")], DEADLINE, Purpose::Start, &|| Ok(()))
+            .err()
+            .expect("a refusal")
+    );
     assert_eq!(most.join().unwrap(), before + 1, "the one that counts, and no other");
 }
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::errors::Origin;
 use super::model::{
-    Dns, FileDelivery, Limit, LogFormat, Mode, MountKind, Optional, Require, Secret, Shield, Tls, Vault, VaultAuth,
-    approle_mount,
+    Addresses, Dns, FileDelivery, Leases, Limit, LogFormat, Mode, MountKind, Optional, Require, Secret, Shield, Tls,
+    Vault, VaultAuth, Wrapping, approle_mount,
 };
 use super::reference::{Reference, Source};
 use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
@@ -127,7 +127,7 @@ impl Flags {
 
     fn overlay_secrets(&self, config: &mut Config) -> Result<(), Refusal> {
         for (name, from) in &self.secrets {
-            config.secrets.insert(name.clone(), Secret { from: from.clone(), max_age: None });
+            config.secrets.insert(name.clone(), Secret { from: from.clone(), max_age: None, encoding: None });
         }
         for (name, max_age) in &self.max_ages {
             let Some(secret) = config.secrets.get_mut(name) else {
@@ -213,14 +213,18 @@ impl VaultFlags {
         }
         let auth = self.auth(vault.as_ref().map(|vault| &vault.auth))?;
         let vault = vault.get_or_insert_with(|| Vault {
-            address: None,
+            address: Addresses::default(),
             namespace: None,
             auth: auth.clone(),
             tls: Tls::default(),
             mounts: Default::default(),
+            write: Default::default(),
+            leases: Leases::default(),
         });
         vault.auth = auth;
-        vault.address = self.address.or(vault.address.take());
+        if let Some(address) = self.address {
+            vault.address = Addresses(vec![address]);
+        }
         vault.namespace = self.namespace.or(vault.namespace.take());
         vault.tls.ca = self.ca.or(vault.tls.ca.take());
         vault.mounts.extend(self.mounts);
@@ -228,11 +232,11 @@ impl VaultFlags {
     }
 
     fn auth(&self, own: Option<&VaultAuth>) -> Result<VaultAuth, Refusal> {
-        let (own_role, own_file, mount) = match own {
-            Some(VaultAuth::Approle { role_id, secret_id_file, mount }) => {
-                (Some(role_id), Some(secret_id_file), mount.clone())
+        let (own_role, own_file, mount, wrapping) = match own {
+            Some(VaultAuth::Approle { role_id, secret_id_file, mount, wrapping }) => {
+                (Some(role_id), Some(secret_id_file), mount.clone(), wrapping.clone())
             }
-            _ => (None, None, approle_mount()),
+            _ => (None, None, approle_mount(), Wrapping::default()),
         };
         let approle = self.role_id.is_some() || self.secret_id_file.is_some();
         let role_id = self.role_id.as_ref().or(own_role);
@@ -242,10 +246,16 @@ impl VaultFlags {
                 "--vault-token-file and --vault-role-id are two ways to log in",
                 "keep one: a token's file, or a role id and a secret id's file",
             )),
-            (Some(token_file), ..) => Ok(VaultAuth::Token { token_file: token_file.clone() }),
+            (Some(token_file), Some(VaultAuth::Token { wrapping, .. }), ..) => {
+                Ok(VaultAuth::Token { token_file: token_file.clone(), wrapping: wrapping.clone() })
+            }
+            (Some(token_file), ..) => {
+                Ok(VaultAuth::Token { token_file: token_file.clone(), wrapping: Wrapping::default() })
+            }
             (None, Some(own), ..) if !approle => Ok(own.clone()),
             (None, _, Some(role_id), Some(secret_id_file)) => {
-                Ok(VaultAuth::Approle { role_id: role_id.clone(), secret_id_file: secret_id_file.clone(), mount })
+                let (role_id, secret_id_file) = (role_id.clone(), secret_id_file.clone());
+                Ok(VaultAuth::Approle { role_id, secret_id_file, mount, wrapping })
             }
             _ => Err(usage(
                 "the flags do not say how to log in to the vault",

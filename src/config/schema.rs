@@ -12,7 +12,7 @@ mod shapes {
 
     use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-    use crate::config::model::{Dns, Secret};
+    use crate::config::model::{Dns, Encoding, Secret};
     use crate::config::reference::Reference;
     use crate::config::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
 
@@ -112,13 +112,15 @@ mod shapes {
             let from = generator.subschema_for::<Reference>();
             let mut max_age = generator.subschema_for::<Span>();
             max_age.insert("description".into(), "a value that its store set longer ago than this is refused".into());
+            let mut encoding = generator.subschema_for::<Encoding>();
+            encoding.insert("description".into(), "handed on in base64, whatever it is, a text or not".into());
             json_schema!({
                 "description": "a reference, or a table with its conditions",
                 "anyOf": [
                     from,
                     {
                         "type": "object",
-                        "properties": { "from": from, "max_age": max_age },
+                        "properties": { "from": from, "max_age": max_age, "encoding": encoding },
                         "required": ["from"],
                         "additionalProperties": false,
                     },

@@ -4,10 +4,13 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::fault::complain;
-use super::model::{Dns, Secret, VaultAuth, approle_mount};
+use super::model::{
+    Addresses, Dns, Encoding, Secret, VaultAuth, Wrapping, approle_mount, cert_mount, jwt_mount, kubernetes_mount,
+    service_account_token,
+};
 use super::values::Span;
 
 impl<'de> Deserialize<'de> for Secret {
@@ -17,6 +20,7 @@ impl<'de> Deserialize<'de> for Secret {
         struct Table {
             from: super::reference::Reference,
             max_age: Option<Span>,
+            encoding: Option<Encoding>,
         }
         struct Shape;
         impl<'de> Visitor<'de> for Shape {
@@ -26,11 +30,32 @@ impl<'de> Deserialize<'de> for Secret {
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
                 let from = text.parse().map_err(|bad| complain(&bad))?;
-                Ok(Secret { from, max_age: None })
+                Ok(Secret { from, max_age: None, encoding: None })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Secret, A::Error> {
                 let table = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(Secret { from: table.from, max_age: table.max_age })
+                Ok(Secret { from: table.from, max_age: table.max_age, encoding: table.encoding })
+            }
+        }
+        deserializer.deserialize_any(Shape)
+    }
+}
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shape;
+        impl<'de> Visitor<'de> for Shape {
+            type Value = Addresses;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "an address such as \"https://vault.internal:8200\", or a list of the addresses of one cluster",
+                )
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Addresses, E> {
+                Ok(Addresses(vec![text.to_owned()]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Addresses, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(list)).map(Addresses)
             }
         }
         deserializer.deserialize_any(Shape)
@@ -76,6 +101,9 @@ impl<'de> Deserialize<'de> for VaultAuth {
                 let rest = de::value::MapAccessDeserializer::new(map);
                 match method {
                     Method::Approle => Approle::deserialize(rest).map(Into::into),
+                    Method::Kubernetes => Kubernetes::deserialize(rest).map(Into::into),
+                    Method::Jwt => Jwt::deserialize(rest).map(Into::into),
+                    Method::Cert => Cert::deserialize(rest).map(Into::into),
                     Method::Token => Token::deserialize(rest).map(Into::into),
                 }
             }
@@ -88,9 +116,13 @@ impl<'de> Deserialize<'de> for VaultAuth {
 #[serde(rename_all = "lowercase")]
 enum Method {
     Approle,
+    Kubernetes,
+    Jwt,
+    Cert,
     Token,
 }
 
+/// `flatten` would lose the place of an unknown key, so the three keys stand in both tables.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Approle {
@@ -98,22 +130,80 @@ struct Approle {
     secret_id_file: String,
     #[serde(default = "approle_mount")]
     mount: String,
+    #[serde(default)]
+    wrapped: bool,
+    wrapped_path: Option<String>,
+    #[serde(default)]
+    single_use: bool,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kubernetes {
+    role: String,
+    #[serde(default = "service_account_token")]
+    token_file: String,
+    #[serde(default = "kubernetes_mount")]
+    mount: String,
+    audience: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Jwt {
+    role: String,
+    token_file: String,
+    #[serde(default = "jwt_mount")]
+    mount: String,
+    audience: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cert {
+    role: Option<String>,
+    #[serde(default = "cert_mount")]
+    mount: String,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Token {
     token_file: String,
+    #[serde(default)]
+    wrapped: bool,
+    wrapped_path: Option<String>,
+    #[serde(default)]
+    single_use: bool,
 }
 
 impl From<Approle> for VaultAuth {
     fn from(table: Approle) -> Self {
-        VaultAuth::Approle { role_id: table.role_id, secret_id_file: table.secret_id_file, mount: table.mount }
+        let Approle { role_id, secret_id_file, mount, wrapped, wrapped_path, single_use } = table;
+        VaultAuth::Approle { role_id, secret_id_file, mount, wrapping: Wrapping { wrapped, wrapped_path, single_use } }
+    }
+}
+
+impl From<Kubernetes> for VaultAuth {
+    fn from(Kubernetes { role, token_file, mount, audience }: Kubernetes) -> Self {
+        VaultAuth::Kubernetes { role, token_file, mount, audience }
+    }
+}
+
+impl From<Jwt> for VaultAuth {
+    fn from(Jwt { role, token_file, mount, audience }: Jwt) -> Self {
+        VaultAuth::Jwt { role, token_file, mount, audience }
+    }
+}
+
+impl From<Cert> for VaultAuth {
+    fn from(Cert { role, mount }: Cert) -> Self {
+        VaultAuth::Cert { role, mount }
     }
 }
 
 impl From<Token> for VaultAuth {
-    fn from(table: Token) -> Self {
-        VaultAuth::Token { token_file: table.token_file }
+    fn from(Token { token_file, wrapped, wrapped_path, single_use }: Token) -> Self {
+        VaultAuth::Token { token_file, wrapping: Wrapping { wrapped, wrapped_path, single_use } }
     }
 }

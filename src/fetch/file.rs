@@ -4,13 +4,13 @@
 
 use super::given::Given;
 use crate::refusal::Refusal;
-use crate::secret::{Fetched, SecretText};
+use crate::secret::{Fetched, SecretText, Vouched};
 use crate::wire::slice::Wanted;
 
 pub fn value(wanted: &Wanted, given: &mut Given) -> Result<Fetched, Refusal> {
     let place = wanted.file.ok_or_else(|| Refusal::internal("a file reference without its file"))?;
     let text = given.text(place, &format!("the secret file of `{}` ({})", wanted.name, wanted.from))?;
-    Ok(Fetched { value: without_newline(text), version: None, set_at: None })
+    Ok(Fetched { value: without_newline(text), vouched: Vouched::default() })
 }
 
 fn without_newline(text: SecretText) -> SecretText {

@@ -44,7 +44,7 @@ fn usable(wanted: &Wanted, got: &Fetched) -> Result<(), Refusal> {
 
 fn young_enough(wanted: &Wanted, got: &Fetched, now: i64) -> Result<(), Refusal> {
     let Some(most) = wanted.max_age_secs else { return Ok(()) };
-    let Some(set_at) = got.set_at else {
+    let Some(set_at) = got.vouched.set_at else {
         return Err(said_no(
             wanted,
             "has no time that its store vouches for, and max_age is set",
@@ -91,14 +91,14 @@ fn nowhere_else(wanted: &Wanted, got: &Fetched, texts: &[String]) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::SecretText;
+    use crate::secret::{SecretText, Vouched};
 
     fn wanted(max_age_secs: Option<u64>) -> Wanted {
-        Wanted { name: "k".into(), from: "age:f#K".parse().unwrap(), file: None, max_age_secs }
+        Wanted { name: "k".into(), from: "age:f#K".parse().unwrap(), file: None, max_age_secs, base64: false }
     }
 
     fn got(value: &str, set_at: Option<i64>) -> Fetched {
-        Fetched { value: SecretText::new(value.into()), version: None, set_at }
+        Fetched { value: SecretText::new(value.into()), vouched: Vouched { set_at, ..Vouched::default() } }
     }
 
     #[test]

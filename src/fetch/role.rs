@@ -2,6 +2,7 @@
 //!
 //! Process death is the wipe: library buffers cannot be zeroized from outside, so nothing here outlives the write.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -17,9 +18,9 @@ use crate::console;
 use crate::deliver::Bundle;
 use crate::plan::{Grant, GrantKind, LandlockPlan};
 use crate::refusal::{Exit, Refusal, cause};
-use crate::secret::{Fetched, SecretText};
+use crate::secret::{Fetched, Lease, SecretText, Vouched};
 use crate::sys::{descriptors, process, seccomp};
-use crate::wire::slice::{FetcherCage, Slice, VaultLogin, VaultStore, Wanted};
+use crate::wire::slice::{Credential, FetcherCage, Slice, VaultLogin, VaultStore, Wanted};
 use crate::wire::{Channel, Frame, NO_TIME, ROLE_SLICE, ROLE_SOCKET, Reporter, Tag};
 
 /// The fetcher's `main`. Its descriptors are a contract: see `wire`.
@@ -50,11 +51,19 @@ fn run(reporter: &Reporter, slice: File, begun: Instant) -> Result<(), Refusal> 
     tell(reporter, Frame::new(Tag::Ready, 0, 0, 0))?;
     let mut given = Given::receive(&reporter.channel)?;
     let deadline = begun + Duration::from_millis(slice.deadline_ms);
-    let fetched = fetch_all(&slice, &mut given, deadline)?;
-    judge::all(&slice, &fetched, now())?;
+    let (fetched, kept) = fetch_all(&slice, &mut given, deadline, reporter)?;
+    hand_over(reporter, &slice, fetched, &mut given).map_err(|mut refusal| {
+        let unrevoked = kept.and_then(vault::Kept::give_up);
+        refusal.hint.extend(unrevoked.map(|warning| format!("; also, {warning}")));
+        refusal
+    })
+}
+
+fn hand_over(reporter: &Reporter, slice: &Slice, fetched: Vec<Fetched>, given: &mut Given) -> Result<(), Refusal> {
+    judge::all(slice, &fetched, now())?;
     report_each(reporter, &fetched)?;
     let values = slice.secrets.iter().zip(fetched).map(|(wanted, got)| (wanted.name.clone(), got.value));
-    let written = output::write(&slice.outputs, &Bundle::new(values.collect()), &mut given)?;
+    let written = output::write(&slice.outputs, &Bundle::new(values.collect()), given)?;
     tell(reporter, Frame::new(Tag::Bundle, written.pipe, written.stdin, written.env))
 }
 
@@ -75,10 +84,17 @@ fn tell(reporter: &Reporter, frame: Frame) -> Result<(), Refusal> {
 }
 
 fn report_each(reporter: &Reporter, fetched: &[Fetched]) -> Result<(), Refusal> {
-    for (index, got) in fetched.iter().enumerate() {
-        let version = got.version.map_or(0, |version| version.saturating_add(1));
-        let set_at = got.set_at.map_or(NO_TIME, |seconds| seconds as u64);
-        tell(reporter, Frame::new(Tag::Secret, index as u64, version, set_at))?;
+    for (index, Vouched { version, set_at, lease, beyond }) in fetched.iter().map(|got| got.vouched).enumerate() {
+        let index = index as u64;
+        let version = version.map_or(0, |version| version.saturating_add(1));
+        let set_at = set_at.map_or(NO_TIME, |seconds| seconds as u64);
+        tell(reporter, Frame::new(Tag::Secret, index, version, set_at))?;
+        if let Some(Lease { seconds, renewable }) = lease {
+            tell(reporter, Frame::new(Tag::Lease, index, seconds, renewable.into()))?;
+        }
+        if let Some(beyond) = beyond {
+            tell(reporter, Frame::new(Tag::Beyond, index, beyond.bits(), 0))?;
+        }
     }
     Ok(())
 }
@@ -120,7 +136,7 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
     let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
     let (uid, gid) = cage.ids.unwrap_or(own);
     landlock::enforce(&domain(cage))?;
-    let filter = filter::fetcher(cage.connect.is_some(), cage.resolve)?;
+    let filter = filter::fetcher(!cage.connect.is_empty(), cage.resolve)?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
         Refusal::host(
             format!("the fetcher's filter failed: {errno}", errno = cause(errno)),
@@ -136,9 +152,9 @@ fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
 const RESOLVER_FILES: [&str; 5] =
     ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"];
 
-/// The store's port, and the resolver's files if a name has to be resolved; no other file at all.
+/// The store's ports, and the resolver's files if a name has to be resolved; no other file at all.
 fn domain(cage: &FetcherCage) -> LandlockPlan {
-    let mut connect: Vec<u16> = cage.connect.into_iter().collect();
+    let mut connect = cage.connect.clone();
     let mut grants = Vec::new();
     if cage.resolve {
         connect.push(53);
@@ -154,8 +170,14 @@ fn domain(cage: &FetcherCage) -> LandlockPlan {
     }
 }
 
-/// Every value, in the order of the slice. Each source sees its own references alone, and each store is asked once.
-fn fetch_all(slice: &Slice, given: &mut Given, deadline: Instant) -> Result<Vec<Fetched>, Refusal> {
+/// Every value, in the order of the slice, and what has to be given up if the start fails from here on. Each source sees its
+/// own references alone, and each store is asked once; the one that mints is asked last.
+fn fetch_all(
+    slice: &Slice,
+    given: &mut Given,
+    deadline: Instant,
+    reporter: &Reporter,
+) -> Result<(Vec<Fetched>, Option<vault::Kept>), Refusal> {
     let mut found: BTreeMap<usize, Fetched> = BTreeMap::new();
     let of = |source| slice.secrets.iter().enumerate().filter(move |(_, wanted)| wanted.from.source == source);
     if let Some(key) = &slice.age {
@@ -168,47 +190,100 @@ fn fetch_all(slice: &Slice, given: &mut Given, deadline: Instant) -> Result<Vec<
     for (index, wanted) in of(Source::File) {
         found.insert(index, file::value(wanted, given)?);
     }
+    let mut kept = None;
     if let Some(store) = &slice.vault {
         let wanted: Vec<(usize, &Wanted)> = of(Source::Vault).collect();
-        let wants: Vec<vault::Want> = wanted.iter().map(|(_, wanted)| want(wanted)).collect();
-        let left = deadline.saturating_duration_since(Instant::now());
-        let answer = vault::fetch(vault_store(store, given)?, &wants, left)?;
+        let answer = ask_vault(slice, store, &wanted, given, deadline, reporter)?;
         for warning in &answer.warnings {
             console::note(&format!("warning: {warning}"));
         }
+        kept = answer.kept;
         found.extend(wanted.iter().map(|(index, _)| *index).zip(answer.fetched));
     }
     let all: Vec<Fetched> = found.into_values().collect();
-    if all.len() == slice.secrets.len() {
-        Ok(all)
-    } else {
-        Err(Refusal::internal("a source returned fewer values than asked"))
+    match all.len() == slice.secrets.len() {
+        true => Ok((all, kept)),
+        false => Err(Refusal::internal("a source returned fewer values than asked")),
     }
 }
 
-fn want(wanted: &Wanted) -> vault::Want {
-    vault::Want { name: wanted.name.clone(), path: wanted.from.path.clone(), field: wanted.from.field.clone() }
+fn ask_vault(
+    slice: &Slice,
+    store: &VaultStore,
+    wanted: &[(usize, &Wanted)],
+    given: &mut Given,
+    deadline: Instant,
+    reporter: &Reporter,
+) -> Result<vault::Answer, Refusal> {
+    let wants = wanted.iter().map(|(_, wanted)| want(wanted)).collect::<Result<Vec<_>, Refusal>>()?;
+    let purpose = if slice.check { vault::Purpose::Check } else { vault::Purpose::Start };
+    let single_use = match &store.login {
+        VaultLogin::AppRole { secret_id: file, .. } | VaultLogin::Token { token: file } => file.single_use,
+        _ => false,
+    };
+    // A wrapped secret id is used twice over, and its file is gone after the first.
+    let told = Cell::new(!single_use);
+    let used = || match told.replace(true) {
+        true => Ok(()),
+        false => tell(reporter, Frame::new(Tag::Used, 0, 0, 0)),
+    };
+    let store = vault_store(store, given)?;
+    vault::fetch(store, &wants, deadline.saturating_duration_since(Instant::now()), purpose, &used)
+}
+
+fn want(wanted: &Wanted) -> Result<vault::Want, Refusal> {
+    let version = wanted.from.query.get("version").map(|version| version.parse());
+    let version = version.transpose().map_err(|_| Refusal::internal("a version that is no number"))?;
+    let (name, path, field) = (wanted.name.clone(), wanted.from.path.clone(), wanted.from.field.clone());
+    Ok(vault::Want { name, path, field, version, base64: wanted.base64 })
 }
 
 fn vault_store(store: &VaultStore, given: &mut Given) -> Result<vault::Store, Refusal> {
-    let login = match &store.login {
-        VaultLogin::AppRole { mount, role_id, secret_id } => vault::Login::AppRole {
-            mount: mount.clone(),
-            role_id: role_id.clone(),
-            secret_id: one_line(given.text(*secret_id, "the secret-id file")?, "the secret-id file")?,
-        },
-        VaultLogin::Token { token } => {
-            vault::Login::Token { token: one_line(given.text(*token, "the token file")?, "the token file")? }
-        }
+    let identity = match store.client {
+        None => None,
+        Some((cert, key)) => Some(vault::Identity {
+            cert_pem: given.bytes(cert, "the client certificate")?,
+            key_pem: given.bytes(key, "the client key")?,
+        }),
     };
     Ok(vault::Store {
-        address: store.address.clone(),
+        addresses: store.addresses.clone(),
         namespace: store.namespace.clone(),
         ca_pem: given.bytes(store.ca, "the CA file")?.to_vec(),
+        identity,
         min_tls: store.min_tls,
-        mounts: store.mounts.clone(),
-        login,
+        engines: vault::Engines { mounts: store.mounts.clone(), writes: store.writes.clone() },
+        leases: store.leases,
+        login: vault_login(&store.login, given)?,
     })
+}
+
+fn vault_login(login: &VaultLogin, given: &mut Given) -> Result<vault::Login, Refusal> {
+    let mut word = |place, what: &str| one_line(given.text(place, what)?, what);
+    Ok(match login.clone() {
+        VaultLogin::AppRole { mount, role_id, secret_id } => {
+            let text = word(secret_id.file, "the secret-id file")?;
+            vault::Login::AppRole { mount, role_id, secret_id: credential(&secret_id, text) }
+        }
+        VaultLogin::Kubernetes { mount, role, token, audience } => {
+            vault::Login::Kubernetes { mount, role, jwt: word(token, "the service account token")?, audience }
+        }
+        VaultLogin::Jwt { mount, role, token, audience } => {
+            vault::Login::Jwt { mount, role, jwt: word(token, "the login token's file")?, audience }
+        }
+        VaultLogin::Cert { mount, role } => vault::Login::Cert { mount, role },
+        VaultLogin::Token { token } => {
+            let text = word(token.file, "the token file")?;
+            vault::Login::Token { token: credential(&token, text) }
+        }
+    })
+}
+
+fn credential(file: &Credential, text: SecretText) -> vault::Credential {
+    match file.wrapped {
+        false => vault::Credential::Plain(text),
+        true => vault::Credential::Wrapped { token: text, made_at: file.wrapped_path.clone() },
+    }
 }
 
 /// A credential file holds one line; the newline that editors add is not part of it.

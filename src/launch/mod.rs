@@ -9,7 +9,7 @@ pub mod bundle;
 pub mod fetcher;
 pub mod image;
 pub mod launcher;
-mod open;
+pub mod open;
 pub mod roles;
 pub mod sanitise;
 mod slice;

@@ -10,6 +10,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{Pid, pipe2};
 
 use super::bundle::BundleEnds;
+use super::open::Removable;
+use super::slice::Cut;
 use super::{fetcher, image, launcher, short_of, slice};
 use crate::plan::Plan;
 use crate::refusal::Refusal;
@@ -56,13 +58,20 @@ pub fn start_launcher(plan: &Plan, ends: &mut BundleEnds) -> Result<Launcher, Re
 pub struct Fetcher {
     pub role: Role,
     pub gifts: Vec<OwnedFd>,
+    /// To be removed when the fetcher says that it was used.
+    pub single_use: Option<Removable>,
 }
 
-/// Starts the fetcher, if there is anything to fetch.
-pub fn start_fetcher(plan: &Plan, ends: &mut BundleEnds, end: Instant) -> Result<Option<Fetcher>, Refusal> {
+/// Starts the fetcher, if there is anything to fetch; `check` is for a fetch that nobody uses.
+pub fn start_fetcher(
+    plan: &Plan,
+    ends: &mut BundleEnds,
+    end: Instant,
+    check: bool,
+) -> Result<Option<Fetcher>, Refusal> {
     let Some(fetch) = &plan.fetch else { return Ok(None) };
     let left = end.saturating_duration_since(Instant::now());
-    let (slice, gifts) = slice::cut(plan, fetch, ends, left)?;
+    let Cut { slice, gifts, single_use } = slice::cut(plan, fetch, ends, left, check)?;
     if gifts.len() > wire::MOST_DESCRIPTORS {
         return Err(Refusal::config(
             format!("{} files are needed at once, and {} can be handed over", gifts.len(), wire::MOST_DESCRIPTORS),
@@ -79,7 +88,7 @@ pub fn start_fetcher(plan: &Plan, ends: &mut BundleEnds, end: Instant) -> Result
     let child = process::fork().map_err(|errno| short_of("a process", errno))?;
     let Some(pid) = child else { command.become_fetcher(theirs.into_fd(), slice, log_writer, init) };
     let role = Role { pid, channel: ours, log: LogLines::new("fetcher", log) };
-    Ok(Some(Fetcher { role, gifts }))
+    Ok(Some(Fetcher { role, gifts, single_use }))
 }
 
 fn sealed(bytes: &[u8]) -> std::io::Result<OwnedFd> {

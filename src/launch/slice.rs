@@ -4,23 +4,27 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::plan::{FetchPlan, Key, LoginPlan, Plan, SecretPlan, StorePlan};
+use crate::plan::{FetchPlan, IdentityFile, Key, LoginPlan, Plan, SecretPlan, StorePlan};
 use crate::refusal::Refusal;
-use crate::wire::slice::{AgeKey, FetcherCage, OutputFile, Outputs, Place, Slice, VaultLogin, VaultStore, Wanted};
+use crate::wire::slice::{
+    AgeKey, Credential, FetcherCage, OutputFile, Outputs, Place, Slice, VaultLogin, VaultStore, Wanted,
+};
 
 use super::bundle::BundleEnds;
-use super::open;
+use super::open::{self, Removable};
 use super::volume::Volumes;
+
+/// The slice, the files to give with it, and the one to remove once it was used.
+pub struct Cut {
+    pub slice: Slice,
+    pub gifts: Vec<OwnedFd>,
+    pub single_use: Option<Removable>,
+}
 
 /// The slice, and the files to give with it. Everything is opened here, by init, with the rights it was started with: the
 /// fetcher itself then needs none.
-pub fn cut(
-    plan: &Plan,
-    fetch: &FetchPlan,
-    ends: &mut BundleEnds,
-    left: Duration,
-) -> Result<(Slice, Vec<OwnedFd>), Refusal> {
-    let mut bag = Bag(Vec::new());
+pub fn cut(plan: &Plan, fetch: &FetchPlan, ends: &mut BundleEnds, left: Duration, check: bool) -> Result<Cut, Refusal> {
+    let mut bag = Bag { gifts: Vec::new(), single_use: None };
     let mut volumes = Volumes::new(nix::unistd::geteuid().is_root());
     let secrets = fetch
         .secrets
@@ -32,12 +36,13 @@ pub fn cut(
     let cage = FetcherCage {
         ids: fetch.ids,
         address_space: fetch.address_space,
-        connect: fetch.vault.as_ref().map(|store| store.port),
+        connect: fetch.vault.iter().flat_map(|store| store.ports.clone()).collect(),
         resolve: fetch.vault.as_ref().is_some_and(|store| store.resolve),
         landlock_abi: fetch.landlock_abi,
     };
     let outputs = outputs(plan, ends, &mut bag)?;
     let slice = Slice {
+        check,
         deadline_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         secrets,
         age,
@@ -46,7 +51,7 @@ pub fn cut(
         must_not_contain: fetch.must_not_contain.clone(),
         cage,
     };
-    Ok((slice, bag.0))
+    Ok(Cut { slice, gifts: bag.gifts, single_use: bag.single_use })
 }
 
 fn wanted(secret: &SecretPlan, volumes: &mut Volumes, bag: &mut Bag) -> Result<Wanted, Refusal> {
@@ -55,16 +60,33 @@ fn wanted(secret: &SecretPlan, volumes: &mut Volumes, bag: &mut Bag) -> Result<W
         from: secret.from.clone(),
         file: secret.file.as_deref().map(|path| bag.open(&volumes.path(path))).transpose()?,
         max_age_secs: secret.max_age.map(|age| age.as_secs()),
+        base64: secret.base64,
     })
 }
 
 /// The descriptors, in the order in which they will be given.
-struct Bag(Vec<OwnedFd>);
+struct Bag {
+    gifts: Vec<OwnedFd>,
+    single_use: Option<Removable>,
+}
 
 impl Bag {
     fn put(&mut self, fd: OwnedFd) -> Place {
-        self.0.push(fd);
-        self.0.len() - 1
+        self.gifts.push(fd);
+        self.gifts.len() - 1
+    }
+
+    fn credential(&mut self, file: &IdentityFile) -> Result<Credential, Refusal> {
+        let place = match file.single_use {
+            false => self.open(&file.path)?,
+            true => {
+                let (fd, removable) = open::single_use(&file.path, nix::unistd::geteuid().is_root())?;
+                self.single_use = Some(removable);
+                self.put(fd)
+            }
+        };
+        let IdentityFile { wrapped, wrapped_path, single_use, .. } = file.clone();
+        Ok(Credential { file: place, wrapped, wrapped_path, single_use })
     }
 
     fn open(&mut self, path: &Path) -> Result<Place, Refusal> {
@@ -84,20 +106,37 @@ fn age_key(key: &Key, bag: &mut Bag) -> Result<AgeKey, Refusal> {
 }
 
 fn vault(store: &StorePlan, bag: &mut Bag) -> Result<VaultStore, Refusal> {
-    let identity = bag.open(store.login.identity_file())?;
-    let login = match &store.login {
-        LoginPlan::AppRole { mount, role_id, .. } => {
-            VaultLogin::AppRole { mount: mount.clone(), role_id: role_id.clone(), secret_id: identity }
-        }
-        LoginPlan::Token { .. } => VaultLogin::Token { token: identity },
+    let login = login(&store.login, bag)?;
+    let client = match &store.client {
+        Some(client) => Some((bag.open(&client.cert)?, bag.open(&client.key)?)),
+        None => None,
     };
     Ok(VaultStore {
-        address: store.address.clone(),
+        addresses: store.addresses.clone(),
         namespace: store.namespace.clone(),
         ca: bag.open(&store.ca)?,
+        client,
         min_tls: store.min_tls,
         mounts: store.mounts.clone(),
+        writes: store.writes.clone(),
+        leases: store.leases,
         login,
+    })
+}
+
+fn login(plan: &LoginPlan, bag: &mut Bag) -> Result<VaultLogin, Refusal> {
+    Ok(match plan.clone() {
+        LoginPlan::AppRole { mount, role_id, secret_id } => {
+            VaultLogin::AppRole { mount, role_id, secret_id: bag.credential(&secret_id)? }
+        }
+        LoginPlan::Kubernetes { mount, role, token_file, audience } => {
+            VaultLogin::Kubernetes { mount, role, token: bag.open(&token_file)?, audience }
+        }
+        LoginPlan::Jwt { mount, role, token_file, audience } => {
+            VaultLogin::Jwt { mount, role, token: bag.open(&token_file)?, audience }
+        }
+        LoginPlan::Cert { mount, role } => VaultLogin::Cert { mount, role },
+        LoginPlan::Token { token } => VaultLogin::Token { token: bag.credential(&token)? },
     })
 }
 

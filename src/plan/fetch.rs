@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::Host;
-use super::model::{FetchPlan, Key, LoginPlan, SecretPlan, StorePlan};
+use super::model::{ClientFiles, FetchPlan, IdentityFile, Key, LoginPlan, SecretPlan, StorePlan};
 use crate::config::Loaded;
-use crate::config::model::{Age, Secret, Vault, VaultAuth};
+use crate::config::model::{Age, Secret, Vault, VaultAuth, Wrapping};
 use crate::config::reference::Source;
 use crate::config::values::SecretName;
 use crate::host::{Started, paths};
@@ -105,6 +105,7 @@ fn wanted(name: &SecretName, secret: &Secret, places: &Places<'_>) -> Result<Sec
         from: from.clone(),
         file,
         max_age: secret.max_age.map(|age| age.duration()),
+        base64: secret.encoding.is_some(),
     })
 }
 
@@ -120,39 +121,86 @@ fn age_key(age: &Age, places: &Places<'_>) -> Result<Key, Refusal> {
 }
 
 fn store(vault: &Vault, places: &Places<'_>) -> Result<StorePlan, Refusal> {
-    let address = vault.address.clone().ok_or_else(|| {
-        Refusal::config("no address is given for vault", "set vault.address, --vault-address or VAULT_ADDR")
-    })?;
-    let (host, port) = host_and_port(&address)?;
-    let ca = match &vault.tls.ca {
-        Some(ca) => places.file(ca, "vault.tls.ca")?,
+    let addresses = vault.address.0.clone();
+    if addresses.is_empty() {
+        return Err(Refusal::config(
+            "no address is given for vault",
+            "set vault.address, --vault-address or VAULT_ADDR",
+        ));
+    }
+    let servers = addresses.iter().map(|address| host_and_port(address)).collect::<Result<Vec<_>, Refusal>>()?;
+    let mut ports: Vec<u16> = servers.iter().map(|(_, port)| *port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let is_name = |(host, _): &(String, u16)| host.parse::<std::net::IpAddr>().is_err();
+    Ok(StorePlan {
+        resolve: servers.iter().any(is_name),
+        addresses,
+        ports,
+        namespace: vault.namespace.clone(),
+        ca: authority(vault, places)?,
+        client: client(vault, places)?,
+        min_tls: vault.tls.min_version,
+        mounts: vault.mounts.clone(),
+        writes: vault.write.clone(),
+        leases: vault.leases,
+        login: login(&vault.auth, places)?,
+    })
+}
+
+fn authority(vault: &Vault, places: &Places<'_>) -> Result<PathBuf, Refusal> {
+    match &vault.tls.ca {
+        Some(ca) => places.file(ca, "vault.tls.ca"),
         None => paths::system_certificates().ok_or_else(|| {
             Refusal::config(
                 "no certificate authority is given for vault, and this system has no bundle of its own",
                 "set vault.tls.ca (or VAULT_CACERT) to a PEM file",
             )
-        })?,
-    };
-    let login = match &vault.auth {
-        VaultAuth::Approle { role_id, secret_id_file, mount } => LoginPlan::AppRole {
-            mount: mount.clone(),
-            role_id: role_id.clone(),
-            secret_id_file: places.file(secret_id_file, "vault.auth.secret_id_file")?,
+        }),
+    }
+}
+
+fn client(vault: &Vault, places: &Places<'_>) -> Result<Option<ClientFiles>, Refusal> {
+    let (Some(cert), Some(key)) = (&vault.tls.client_cert, &vault.tls.client_key) else { return Ok(None) };
+    let cert = places.file(cert, "vault.tls.client_cert")?;
+    Ok(Some(ClientFiles { cert, key: places.file(key, "vault.tls.client_key")? }))
+}
+
+fn login(auth: &VaultAuth, places: &Places<'_>) -> Result<LoginPlan, Refusal> {
+    let token_of = |file: &str| places.file(file, "vault.auth.token_file");
+    Ok(match auth.clone() {
+        VaultAuth::Approle { role_id, secret_id_file, mount, wrapping } => LoginPlan::AppRole {
+            mount,
+            role_id,
+            secret_id: identity(&secret_id_file, "vault.auth.secret_id_file", wrapping, places)?,
         },
-        VaultAuth::Token { token_file } => {
-            LoginPlan::Token { token_file: places.file(token_file, "vault.auth.token_file")? }
+        VaultAuth::Kubernetes { role, token_file, mount, audience } => {
+            LoginPlan::Kubernetes { mount, role, token_file: token_of(&token_file)?, audience }
         }
-    };
-    Ok(StorePlan {
-        resolve: host.parse::<std::net::IpAddr>().is_err(),
-        address,
-        port,
-        namespace: vault.namespace.clone(),
-        ca,
-        min_tls: vault.tls.min_version,
-        mounts: vault.mounts.clone(),
-        login,
+        VaultAuth::Jwt { role, token_file, mount, audience } => {
+            LoginPlan::Jwt { mount, role, token_file: token_of(&token_file)?, audience }
+        }
+        VaultAuth::Cert { role, mount } => LoginPlan::Cert { mount, role },
+        VaultAuth::Token { token_file, wrapping } => {
+            LoginPlan::Token { token: identity(&token_file, "vault.auth.token_file", wrapping, places)? }
+        }
     })
+}
+
+/// A single-use file that is not there was used before: by an earlier start, since nobody else removes it.
+fn identity(file: &str, key: &str, wrapping: Wrapping, places: &Places<'_>) -> Result<IdentityFile, Refusal> {
+    let path = places.file(file, key).map_err(|refusal| match wrapping.single_use {
+        false => refusal,
+        true => Refusal {
+            hint: format!(
+                "an earlier start removes it after its use (single_use): deliver a new one; {}",
+                refusal.hint
+            ),
+            ..refusal
+        },
+    })?;
+    let Wrapping { wrapped, wrapped_path, single_use } = wrapping;
+    Ok(IdentityFile { path, wrapped, wrapped_path, single_use })
 }
 
 /// The host (without brackets) and the port of `https://host[:port]`.

@@ -28,7 +28,10 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
         if let Some(grant) = covering(&cage.landlock.grants, &path, |_| true) {
             return Err(exposed(what, &path, grant, "read"));
         }
-        if !cage.ids.change {
+        let single_use = fetch.vault.as_ref().and_then(|store| store.single_use_file());
+        if !cage.ids.change && single_use == Some(&path) {
+            notes.push(format!("{what} `{}` is removed as soon as it was used", path.display()));
+        } else if !cage.ids.change {
             notes.push(format!(
                 "{what} `{}` can be read by a shell of the workload's user outside the cage, and its mode be changed by the workload",
                 path.display()
@@ -52,7 +55,8 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
 fn identities(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
     let mut paths = Vec::new();
     paths.extend(fetch.age.as_ref().map(|key| ("the age key", key.path().clone())));
-    paths.extend(fetch.vault.as_ref().map(|store| ("the store's identity", store.login.identity_file().clone())));
+    let store = fetch.vault.iter().flat_map(|store| store.identity_files());
+    paths.extend(store.map(|path| ("the store's identity", path.clone())));
     let files = fetch.secrets.iter().filter(|secret| secret.from.source == Source::File);
     paths.extend(files.filter_map(|secret| secret.file.clone()).map(|path| ("the secret's file", path)));
     paths

@@ -14,8 +14,8 @@ mod model;
 mod show;
 
 pub use model::{
-    Cage, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, Ids, Image, Key, LandlockPlan, Launch,
-    LoginPlan, Plan, SecretPlan, StorePlan, SyscallPlan,
+    Cage, ClientFiles, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, IdentityFile, Ids, Image, Key,
+    LandlockPlan, Launch, LoginPlan, Plan, SecretPlan, StorePlan, SyscallPlan,
 };
 pub use show::{json, summary, text};
 

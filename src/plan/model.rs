@@ -1,10 +1,11 @@
 //! The plan itself: values, no logic. Each room reads its own part.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::model::{Dns, FileFormat, Limit, Mode, MountKind, TlsVersion};
+use crate::config::model::{Dns, FileFormat, Leases, Limit, Mode, MountKind, TlsVersion};
 use crate::config::reference::Reference;
 
 /// The whole start.
@@ -162,6 +163,7 @@ pub struct SecretPlan {
     /// The file that init opens for the fetcher.
     pub file: Option<PathBuf>,
     pub max_age: Option<Duration>,
+    pub base64: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,29 +182,84 @@ impl Key {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct StorePlan {
-    pub address: String,
-    /// The address's port, and whether its host is a name.
-    pub port: u16,
+    pub addresses: Vec<String>,
+    /// The addresses' ports, and whether one of their hosts is a name.
+    pub ports: Vec<u16>,
     pub resolve: bool,
     pub namespace: Option<String>,
     pub ca: PathBuf,
+    pub client: Option<ClientFiles>,
     pub min_tls: TlsVersion,
-    pub mounts: std::collections::BTreeMap<String, MountKind>,
+    pub mounts: BTreeMap<String, MountKind>,
+    pub writes: BTreeMap<String, BTreeMap<String, String>>,
+    pub leases: Leases,
     pub login: LoginPlan,
+}
+
+/// Who we are to a server that asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginPlan {
-    AppRole { mount: String, role_id: String, secret_id_file: PathBuf },
-    Token { token_file: PathBuf },
+    AppRole {
+        mount: String,
+        role_id: String,
+        secret_id: IdentityFile,
+    },
+    Kubernetes {
+        mount: String,
+        role: String,
+        token_file: PathBuf,
+        audience: Option<String>,
+    },
+    Jwt {
+        mount: String,
+        role: String,
+        token_file: PathBuf,
+        audience: Option<String>,
+    },
+    /// By the client certificate: the file is the store's.
+    Cert {
+        mount: String,
+        role: Option<String>,
+    },
+    Token {
+        token: IdentityFile,
+    },
 }
 
-impl LoginPlan {
-    /// The file that must stay out of the workload's reach.
-    pub fn identity_file(&self) -> &PathBuf {
-        match self {
-            LoginPlan::AppRole { secret_id_file, .. } => secret_id_file,
-            LoginPlan::Token { token_file } => token_file,
+/// A file with a credential in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityFile {
+    pub path: PathBuf,
+    pub wrapped: bool,
+    pub wrapped_path: Option<String>,
+    /// Removed once it was used.
+    pub single_use: bool,
+}
+
+impl StorePlan {
+    /// The files that must stay out of the workload's reach.
+    pub fn identity_files(&self) -> Vec<&PathBuf> {
+        let login = match &self.login {
+            LoginPlan::AppRole { secret_id: file, .. } | LoginPlan::Token { token: file } => Some(&file.path),
+            LoginPlan::Kubernetes { token_file, .. } | LoginPlan::Jwt { token_file, .. } => Some(token_file),
+            LoginPlan::Cert { .. } => None,
+        };
+        login.into_iter().chain(self.client.iter().map(|client| &client.key)).collect()
+    }
+
+    /// The file that is removed once it was used.
+    pub fn single_use_file(&self) -> Option<&PathBuf> {
+        match &self.login {
+            LoginPlan::AppRole { secret_id: file, .. } | LoginPlan::Token { token: file } => {
+                file.single_use.then_some(&file.path)
+            }
+            _ => None,
         }
     }
 }

@@ -163,16 +163,36 @@ fn secrets(plan: &Plan, live: Option<&[Vouched]>, now: i64, out: &mut Screen) {
             secret.max_age.map(|most| format!(", at most {} old", age(most.as_secs() as i64))).unwrap_or_default();
         let found = match live.and_then(|notes| notes.get(index)) {
             None => String::new(),
-            Some(note) => {
-                let version = note.version.map(|v| format!(", version {v}")).unwrap_or_default();
-                let set = note
-                    .set_at
-                    .map_or(", no time known".to_owned(), |at| format!(", set {} ago", age((now - at).max(0))));
-                format!(": fetched{version}{set}")
-            }
+            Some(note) => found(note, now),
         };
         out.line("secrets", &format!("{} from {}{most}{found}", secret.name, secret.from));
+        let beyond = live.and_then(|notes| notes.get(index)?.beyond).unwrap_or_default().words();
+        if !beyond.is_empty() {
+            out.line(
+                "warning",
+                &format!(
+                    "the identity may do more at {} than this start needs: {}; take it out of its policy",
+                    secret.from.path,
+                    beyond.join(", ")
+                ),
+            );
+        }
     }
+}
+
+/// Version, age and lease, as the store has them.
+fn found(note: &Vouched, now: i64) -> String {
+    let version = note.version.map(|version| format!(", version {version}")).unwrap_or_default();
+    let set = match (note.set_at, note.lease) {
+        (Some(at), _) => format!(", set {} ago", age((now - at).max(0))),
+        (None, None) => ", no time known".to_owned(),
+        (None, Some(_)) => String::new(),
+    };
+    let lease = note.lease.map(|lease| {
+        let renewable = if lease.renewable { "renewable" } else { "not renewable" };
+        format!(", leased for {}, {renewable}, given back", age(i64::try_from(lease.seconds).unwrap_or(i64::MAX)))
+    });
+    format!(": fetched{version}{set}{}", lease.unwrap_or_default())
 }
 
 fn age(seconds: i64) -> String {
@@ -224,6 +244,9 @@ pub fn json(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
             "fetched": note.is_some(),
             "version": note.and_then(|note| note.version),
             "age_seconds": note.and_then(|note| note.set_at).map(|at| (now - at).max(0)),
+            "lease_seconds": note.and_then(|note| note.lease).map(|lease| lease.seconds),
+            "renewable": note.and_then(|note| note.lease).map(|lease| lease.renewable),
+            "allowed_beyond": note.and_then(|note| note.beyond).map(|beyond| beyond.words()),
         })
     });
     let value = json!({

@@ -5,7 +5,7 @@
 use super::document::{Document, Entry, Format};
 use super::json::Node;
 use crate::refusal::{Exit, Refusal};
-use crate::secret::{Fetched, SecretText};
+use crate::secret::{Fetched, SecretText, Vouched};
 
 /// How many names a hint lists.
 const LISTED: usize = 12;
@@ -24,7 +24,7 @@ pub fn pick(document: &Document, name: &str, file: &str) -> Result<Fetched, Refu
     usable(text).map_err(|what| no(format!("{name} in {file} {what}"), set_hint(name)))?;
     // A time stands beside a whole value only.
     let set_at = entry.set_at.filter(|_| std::ptr::eq(node, &entry.value));
-    Ok(Fetched { value: text.clone(), version: None, set_at })
+    Ok(Fetched { value: text.clone(), vouched: Vouched { set_at, ..Vouched::default() } })
 }
 
 /// Why a text cannot be handed over.
@@ -95,7 +95,7 @@ mod tests {
     fn picked(text: &str, name: &str) -> Result<(String, Option<i64>), (String, String)> {
         let Ok(document) = Document::parse(text.as_bytes()) else { panic!("{text}") };
         match pick(&document, name, "s.age") {
-            Ok(fetched) => Ok((fetched.value.expose().to_owned(), fetched.set_at)),
+            Ok(fetched) => Ok((fetched.value.expose().to_owned(), fetched.vouched.set_at)),
             Err(refusal) => {
                 assert_eq!(refusal.exit, Exit::StoreSaidNo);
                 Err((refusal.what, refusal.hint))

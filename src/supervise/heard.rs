@@ -8,7 +8,7 @@ use super::denials::Denials;
 use super::forward;
 use super::prepare::{MOST_HELD, Preparation, Source, Stopped};
 use crate::refusal::{Exit, Refusal};
-use crate::secret::Vouched;
+use crate::secret::{Capabilities, Lease, Vouched};
 use crate::sys::process::{Ended, Reaped, reap_one};
 use crate::sys::signals;
 use crate::wire::{Frame, NO_TIME, Tag, WireError};
@@ -124,8 +124,13 @@ impl Preparation<'_> {
             }
             Tag::Secret if frame.a == self.notes.len() as u64 => {
                 let set_at = (frame.c != NO_TIME).then_some(frame.c as i64);
-                self.notes.push(Vouched { version: frame.b.checked_sub(1), set_at });
+                self.notes.push(Vouched { version: frame.b.checked_sub(1), set_at, lease: None, beyond: None });
             }
+            Tag::Lease | Tag::Beyond => self.hear_more(frame)?,
+            Tag::Used => match fetching.single_use.take() {
+                Some(file) => file.remove()?,
+                None => return Err(broke("the fetcher used up an identity that is not for a single use")),
+            },
             Tag::Bundle if self.notes.len() != self.plan.fetch.as_ref().map_or(0, |fetch| fetch.secrets.len()) => {
                 return Err(broke("the fetcher reported a bundle without all its secrets"));
             }
@@ -142,6 +147,23 @@ impl Preparation<'_> {
             _ => return Err(broke("the fetcher reported its secrets out of order")),
         }
         Ok(true)
+    }
+
+    /// What follows a secret's own frame is about that very secret.
+    fn hear_more(&mut self, frame: Frame) -> Result<(), Refusal> {
+        let last = self.notes.len().checked_sub(1).filter(|last| *last as u64 == frame.a);
+        let note = last.and_then(|last| self.notes.get_mut(last));
+        match (frame.tag, note, Capabilities::from_bits(frame.b)) {
+            (Tag::Lease, Some(note), _) if note.lease.is_none() && frame.c <= 1 => {
+                note.lease = Some(Lease { seconds: frame.b, renewable: frame.c == 1 });
+                Ok(())
+            }
+            (Tag::Beyond, Some(note), Some(beyond)) if note.beyond.is_none() => {
+                note.beyond = Some(beyond);
+                Ok(())
+            }
+            _ => Err(broke("the fetcher reported its secrets out of order")),
+        }
     }
 
     fn hear_launcher(&mut self) -> Result<(), Refusal> {

@@ -13,6 +13,7 @@ use super::heard::broke;
 use super::{ignore, wait};
 use crate::console::Console;
 use crate::launch::bundle::BundleEnds;
+use crate::launch::open::Removable;
 use crate::launch::roles::{self, Fetcher, Launcher, Role};
 use crate::launch::tty;
 use crate::plan::Plan;
@@ -51,23 +52,31 @@ pub struct Prepared {
 
 /// Starts the roles and hears them out. `launcher` is false in `mode = "replace"`, where init itself is confined later.
 pub fn prepare(plan: &Plan, console: &Console, end: Instant, launcher: bool) -> Result<Prepared, Stopped> {
-    let mut preparation = Preparation::begin(plan, *console, end, launcher, plan.fetch.is_some())?;
+    let mut preparation = Preparation::begin(plan, *console, end, launcher, Some(Errand::Start))?;
     let done = preparation.hear_out();
     preparation.finish(done)
 }
 
 /// For `check`: builds the cage, fetches if asked to, and ends both roles again.
 pub fn rehearse(plan: &Plan, console: &Console, end: Instant, fetch: bool) -> Result<Vec<Vouched>, Stopped> {
-    let mut preparation = Preparation::begin(plan, *console, end, true, fetch)?;
+    let mut preparation = Preparation::begin(plan, *console, end, true, fetch.then_some(Errand::Check))?;
     let done = preparation.hear_out();
     preparation.end_all();
     done.map(|()| preparation.notes)
+}
+
+/// What is fetched for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Errand {
+    Start,
+    Check,
 }
 
 /// The fetcher's part, while it lives.
 pub(super) struct Fetching {
     pub(super) role: Role,
     pub(super) gifts: Vec<OwnedFd>,
+    pub(super) single_use: Option<Removable>,
     pub(super) allowance: Allowance,
     pub(super) bundle: Option<[u64; 3]>,
     pub(super) ended: Option<Ended>,
@@ -118,7 +127,13 @@ pub(super) enum Source {
 }
 
 impl<'a> Preparation<'a> {
-    fn begin(plan: &'a Plan, console: Console, end: Instant, launcher: bool, fetch: bool) -> Result<Self, Refusal> {
+    fn begin(
+        plan: &'a Plan,
+        console: Console,
+        end: Instant,
+        launcher: bool,
+        fetch: Option<Errand>,
+    ) -> Result<Self, Refusal> {
         let signals = signals::descriptor(signals::ALL).map_err(|errno| unheard(&cause(errno)))?;
         // In `mode = "replace"` the workload would inherit it, and be left with orphans that it does not know.
         nix::sys::prctl::set_child_subreaper(launcher).map_err(|errno| {
@@ -143,19 +158,22 @@ impl<'a> Preparation<'a> {
             held: Vec::new(),
             notes: Vec::new(),
         };
-        if fetch && let Err(refusal) = preparation.start_fetcher() {
+        if let Some(errand) = fetch
+            && let Err(refusal) = preparation.start_fetcher(errand)
+        {
             preparation.end_all();
             return Err(refusal);
         }
         Ok(preparation)
     }
 
-    fn start_fetcher(&mut self) -> Result<(), Refusal> {
+    fn start_fetcher(&mut self, errand: Errand) -> Result<(), Refusal> {
         let secrets = self.plan.fetch.as_ref().map_or(0, |fetch| fetch.secrets.len());
-        let started = roles::start_fetcher(self.plan, &mut self.ends, self.end)?;
-        self.fetching = started.map(|Fetcher { role, gifts }| Fetching {
+        let started = roles::start_fetcher(self.plan, &mut self.ends, self.end, errand == Errand::Check)?;
+        self.fetching = started.map(|Fetcher { role, gifts, single_use }| Fetching {
             role,
             gifts,
+            single_use,
             allowance: Allowance::fetcher(secrets),
             bundle: None,
             ended: None,

@@ -8,6 +8,13 @@ pub enum Tag {
     Ready = 1,
     /// Fetcher to init, one a secret, in the plan's order: a = index, b = version + 1 or 0, c = set-at or [`NO_TIME`].
     Secret = 2,
+    /// Fetcher to init, after a secret's own frame: a = index, b = the lease's seconds, c = 1 if it can be renewed. A keeper's
+    /// business goes beside it: token and lease ids are secrets, and travel as a descriptor with a frame of its own.
+    Lease = 6,
+    /// Fetcher to init in a check, after a secret's own frame: a = index, b = what its policy allows beyond fetching it, as bits.
+    Beyond = 7,
+    /// Fetcher to init: what the single-use identity file holds was used, or may have been.
+    Used = 8,
     /// Fetcher to init: all is written. a = bytes in the pipe, b = on standard input, c = for the environment.
     Bundle = 3,
     /// Launcher to init: the cage stands and was read back. a = 1 if the listener travels with the frame.
@@ -23,7 +30,18 @@ pub enum Tag {
 /// `set_at` where no store vouches for a time.
 pub const NO_TIME: u64 = i64::MIN as u64;
 
-const TAGS: [Tag; 7] = [Tag::Ready, Tag::Secret, Tag::Bundle, Tag::Caged, Tag::Refused, Tag::Give, Tag::Go];
+const TAGS: [Tag; 10] = [
+    Tag::Ready,
+    Tag::Secret,
+    Tag::Bundle,
+    Tag::Caged,
+    Tag::Refused,
+    Tag::Lease,
+    Tag::Beyond,
+    Tag::Used,
+    Tag::Give,
+    Tag::Go,
+];
 const MAGIC: u8 = 0xB7;
 
 /// One message.
@@ -71,7 +89,9 @@ pub struct Allowance(Vec<(Tag, u32)>);
 impl Allowance {
     pub fn fetcher(secrets: usize) -> Self {
         let secrets = u32::try_from(secrets).unwrap_or(u32::MAX);
-        Allowance(vec![(Tag::Ready, 1), (Tag::Secret, secrets), (Tag::Bundle, 1), (Tag::Refused, 1)])
+        let each = [Tag::Secret, Tag::Lease, Tag::Beyond].map(|tag| (tag, secrets));
+        let once = [Tag::Ready, Tag::Used, Tag::Bundle, Tag::Refused].map(|tag| (tag, 1));
+        Allowance(once.into_iter().chain(each).collect())
     }
 
     pub fn launcher() -> Self {
@@ -107,7 +127,7 @@ mod tests {
         let good = Frame::new(Tag::Bundle, 1, 2, 3).encode();
         assert_eq!(Frame::decode(&good[..31]), None);
         assert_eq!(Frame::decode(&[&good[..], &[0]].concat()), None);
-        for (at, value) in [(0, 0), (1, 0), (1, 6), (1, 255), (2, 1), (7, 1)] {
+        for (at, value) in [(0, 0), (1, 0), (1, 9), (1, 255), (2, 1), (7, 1)] {
             let mut bad = good;
             bad[at] = value;
             assert_eq!(Frame::decode(&bad), None, "byte {at} = {value}");
@@ -119,6 +139,8 @@ mod tests {
         let mut fetcher = Allowance::fetcher(2);
         assert!(fetcher.take(Tag::Ready) && !fetcher.take(Tag::Ready));
         assert!(fetcher.take(Tag::Secret) && fetcher.take(Tag::Secret) && !fetcher.take(Tag::Secret));
+        assert!(fetcher.take(Tag::Used) && !fetcher.take(Tag::Used));
+        assert!(fetcher.take(Tag::Lease) && fetcher.take(Tag::Lease) && !fetcher.take(Tag::Lease));
         assert!(!fetcher.take(Tag::Caged) && !fetcher.take(Tag::Go) && !fetcher.take(Tag::Give));
         let mut launcher = Allowance::launcher();
         assert!(launcher.take(Tag::Caged) && !launcher.take(Tag::Caged) && !launcher.take(Tag::Bundle));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::model::{FileFormat, MountKind, TlsVersion};
+use crate::config::model::{FileFormat, Leases, MountKind, TlsVersion};
 use crate::config::reference::Reference;
 
 /// Where in the message of descriptors a file is.
@@ -14,6 +14,8 @@ pub type Place = usize;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
+    /// `check --live`: what is minted is given up again, and what the identity may do is looked at.
+    pub check: bool,
     /// What is left of the deadline when the fetcher starts, in milliseconds.
     pub deadline_ms: u64,
     pub secrets: Vec<Wanted>,
@@ -32,6 +34,8 @@ pub struct Wanted {
     /// The opened file, for `age:` and `file:`.
     pub file: Option<Place>,
     pub max_age_secs: Option<u64>,
+    /// To be handed on in base64.
+    pub base64: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,18 +46,35 @@ pub enum AgeKey {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VaultStore {
-    pub address: String,
+    pub addresses: Vec<String>,
     pub namespace: Option<String>,
     pub ca: Place,
+    /// A client certificate and its key.
+    pub client: Option<(Place, Place)>,
     pub min_tls: TlsVersion,
     pub mounts: BTreeMap<String, MountKind>,
+    pub writes: BTreeMap<String, BTreeMap<String, String>>,
+    pub leases: Leases,
     pub login: VaultLogin,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum VaultLogin {
-    AppRole { mount: String, role_id: String, secret_id: Place },
-    Token { token: Place },
+    AppRole { mount: String, role_id: String, secret_id: Credential },
+    Kubernetes { mount: String, role: String, token: Place, audience: Option<String> },
+    Jwt { mount: String, role: String, token: Place, audience: Option<String> },
+    Cert { mount: String, role: Option<String> },
+    Token { token: Credential },
+}
+
+/// A file with a credential in it, or with a wrapping token for one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Credential {
+    pub file: Place,
+    pub wrapped: bool,
+    pub wrapped_path: Option<String>,
+    /// Init waits to hear that it was used, and removes the file.
+    pub single_use: bool,
 }
 
 /// Where the bundle goes. Each place is the write end of a pipe, or a memfd to fill and seal.
@@ -83,8 +104,8 @@ pub struct FetcherCage {
     pub ids: Option<(u32, u32)>,
     /// RLIMIT_AS in bytes.
     pub address_space: u64,
-    /// The store's port; none where no network is needed.
-    pub connect: Option<u16>,
+    /// The store's ports; none where no network is needed.
+    pub connect: Vec<u16>,
     /// Whether a host name has to be resolved.
     pub resolve: bool,
     /// Landlock ABI rights that this host may lack, as the config says.

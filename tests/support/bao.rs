@@ -22,6 +22,8 @@ pub struct Bao {
     pub address: String,
     /// TLS 1.2 alone.
     pub address_tls12: String,
+    /// Wants a client certificate of this CA.
+    pub address_mtls: String,
     /// Empty while it is sealed.
     pub root_token: String,
     dir: PathBuf,
@@ -75,7 +77,7 @@ impl Bao {
         let dir = super::scratch("bao");
         let ca = Ca::new(&dir);
         let issued = ca.issue("server");
-        let ports: Vec<u16> = free_ports(2);
+        let ports: Vec<u16> = free_ports(3);
         let listener = |port: u16, min: &str, max: &str| {
             format!(
                 "listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n tls_cert_file = {:?}\n tls_key_file = {:?}\n tls_min_version = \"{min}\"\n tls_max_version = \"{max}\"\n}}\n",
@@ -83,16 +85,21 @@ impl Bao {
             )
         };
         let config = format!(
-            "storage \"inmem\" {{}}\ndisable_mlock = true\nlog_level = \"warn\"\napi_addr = \"https://127.0.0.1:{}\"\n{}{}audit \"file\" \"requests\" {{ options {{ file_path = {:?} hmac_accessor = \"false\" }} }}\n",
+            "storage \"inmem\" {{}}\ndisable_mlock = true\nlog_level = \"warn\"\napi_addr = \"https://127.0.0.1:{}\"\n{}{}{}audit \"file\" \"requests\" {{ options {{ file_path = {:?} hmac_accessor = \"false\" }} }}\n",
             ports[0],
             listener(ports[0], "tls13", "tls13"),
             listener(ports[1], "tls12", "tls12"),
+            listener(ports[2], "tls13", "tls13").replace(
+                "}\n",
+                &format!(" tls_require_and_verify_client_cert = true\n tls_client_ca_file = {:?}\n}}\n", ca.file())
+            ),
             dir.join("audit.log"),
         );
         std::fs::write(dir.join("bao.hcl"), config).expect("bao.hcl");
         let child = spawn(binary, dir.clone());
-        let [address, address_tls12] = [ports[0], ports[1]].map(|port| format!("https://localhost:{port}"));
-        let bao = Bao { ca, address, address_tls12, root_token: String::new(), dir, child };
+        let at = |port: u16| format!("https://localhost:{port}");
+        let (address, address_tls12, address_mtls) = (at(ports[0]), at(ports[1]), at(ports[2]));
+        let bao = Bao { ca, address, address_tls12, address_mtls, root_token: String::new(), dir, child };
         bao.wait_until("it answers", || bao.try_call("GET", "sys/seal-status", Value::Null).is_ok());
         bao
     }
@@ -150,6 +157,38 @@ impl Bao {
         Role { name, role_id, secret_id }
     }
 
+    /// A policy of these lines, by its name.
+    pub fn policy(&self, lines: &str) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("policy{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.call("PUT", &format!("sys/policies/acl/{name}"), json!({"policy": lines}));
+        name
+    }
+
+    /// A token of this policy, and its accessor.
+    pub fn token(&self, policy: &str) -> (String, String) {
+        let made = self.call("POST", "auth/token/create", json!({"policies": [policy], "ttl": "10m"}));
+        let text = |key: &str| made["auth"][key].as_str().expect(key).to_owned();
+        (text("client_token"), text("accessor"))
+    }
+
+    /// A response wrapped: the wrapping token.
+    pub fn wrapped(&self, path: &str, body: Value) -> String {
+        let mut https = Https::connect(&self.address, &self.ca.pem).expect("a connection");
+        let (status, answer) = https
+            .call_with("POST", path, &self.root_token, &body.to_string(), "X-Vault-Wrap-TTL: 120\r\n")
+            .expect(path);
+        assert_eq!(status, 200, "{answer}");
+        answer["wrap_info"]["token"].as_str().expect("a wrapping token").to_owned()
+    }
+
+    /// The accessors of all tokens that answers of a path gave.
+    pub fn accessors_at(&self, path: &str) -> Vec<String> {
+        let audit = self.audit();
+        let answers = audit.iter().filter(|entry| entry["type"] == "response" && entry["request"]["path"] == path);
+        answers.filter_map(|entry| entry["response"]["auth"]["accessor"].as_str().map(str::to_owned)).collect()
+    }
+
     /// The audit log's entries, oldest first.
     pub fn audit(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.dir.join("audit.log")).expect("the audit log");
@@ -177,7 +216,7 @@ impl Bao {
         self.try_call("POST", "auth/token/lookup-accessor", body).expect("lookup").0 == 200
     }
 
-    fn wait_until(&self, what: &str, mut done: impl FnMut() -> bool) {
+    pub fn wait_until(&self, what: &str, mut done: impl FnMut() -> bool) {
         let start = Instant::now();
         while !done() {
             let log = || std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();

@@ -41,7 +41,7 @@ impl Ca {
             alt_names.as_str(),
             "basicConstraints=critical,CA:FALSE",
             "keyUsage=critical,digitalSignature",
-            "extendedKeyUsage=serverAuth",
+            "extendedKeyUsage=serverAuth,clientAuth",
         ];
         openssl(&self.dir, &format!("req -new -key {name}.key -subj /CN={name} -out {name}.csr"), &usage);
         let sign = format!(

@@ -30,42 +30,66 @@ pub type Script = fn(&str, usize) -> Option<Vec<Piece>>;
 pub struct FaultServer {
     pub address: String,
     seen: Arc<Mutex<Vec<String>>>,
+    tokens: Arc<Mutex<Vec<String>>>,
 }
 
 pub const TOKEN: &str = "hvs.fault-server-token";
 
 impl FaultServer {
     pub fn start(issued: &Issued, script: Script) -> FaultServer {
-        let certs =
-            CertificateDer::pem_file_iter(&issued.cert).expect("a certificate").map(|c| c.expect("PEM")).collect();
-        let key = PrivateKeyDer::from_pem_file(&issued.key).expect("a key");
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(certs, key)
-            .expect("a certificate and its key");
-        let (config, seen) = (Arc::new(config), Arc::new(Mutex::new(Vec::new())));
-        let log = Arc::clone(&seen);
-        let port = listen(move |tcp| {
-            let tls = ServerConnection::new(Arc::clone(&config)).expect("a TLS session");
-            let (log, mut stream) = (Arc::clone(&log), BufReader::new(StreamOwned::new(tls, tcp)));
-            while let Some(path) = next_request(&mut stream) {
+        FaultServer::start_with(issued, script, None)
+    }
+
+    /// With one more path that has a usual answer, in JSON.
+    pub fn start_with(issued: &Issued, script: Script, more: Option<(&'static str, &'static str)>) -> FaultServer {
+        let (seen, tokens): (Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>) = Default::default();
+        let (log, token_log) = (Arc::clone(&seen), Arc::clone(&tokens));
+        let port = listen_tls(issued, move |stream| {
+            while let Some(Asked { path, token, .. }) = next_request(stream) {
+                token_log.lock().expect("the log").extend(token);
                 let before = log.lock().expect("the log").iter().filter(|old| **old == path).count();
                 log.lock().expect("the log").push(path.clone());
-                let pieces = script(&path, before).unwrap_or_else(|| usual(&path));
+                let pieces = script(&path, before).unwrap_or_else(|| match more {
+                    Some((one, body)) if one == path => json("200 OK", body),
+                    _ => usual(&path),
+                });
                 if play(stream.get_mut(), pieces).is_none() {
                     return;
                 }
             }
         });
-        FaultServer { address: format!("https://localhost:{port}"), seen }
+        FaultServer { address: format!("https://localhost:{port}"), seen, tokens }
+    }
+
+    /// The tokens that came with requests, in order.
+    pub fn tokens(&self) -> Vec<String> {
+        self.tokens.lock().expect("the log").clone()
     }
 
     /// The paths that were asked for, in order.
     pub fn seen(&self) -> Vec<String> {
         self.seen.lock().expect("the log").clone()
     }
+}
+
+/// What a TLS server reads and writes.
+pub type TlsStream = BufReader<StreamOwned<ServerConnection, TcpStream>>;
+
+/// A TLS port on loopback, a thread a connection.
+pub fn listen_tls(issued: &Issued, serve: impl Fn(&mut TlsStream) + Send + Sync + 'static) -> u16 {
+    let certs = CertificateDer::pem_file_iter(&issued.cert).expect("a certificate").map(|c| c.expect("PEM")).collect();
+    let key = PrivateKeyDer::from_pem_file(&issued.key).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(certs, key)
+        .expect("a certificate and its key");
+    let config = Arc::new(config);
+    listen(move |tcp| {
+        let tls = ServerConnection::new(Arc::clone(&config)).expect("a TLS session");
+        serve(&mut BufReader::new(StreamOwned::new(tls, tcp)));
+    })
 }
 
 /// A TCP port on loopback, a thread a connection; the address is for `https://`.
@@ -114,24 +138,33 @@ fn usual(path: &str) -> Vec<Piece> {
     }
 }
 
-fn next_request(stream: &mut impl BufRead) -> Option<String> {
+/// A request.
+pub struct Asked {
+    pub path: String,
+    pub token: Option<String>,
+    pub body: Vec<u8>,
+}
+
+pub fn next_request(stream: &mut impl BufRead) -> Option<Asked> {
     let mut first = String::new();
     stream.read_line(&mut first).ok().filter(|n| *n > 0)?;
-    let (mut length, mut line) = (0, String::new());
+    let (mut length, mut token, mut line) = (0, None, String::new());
     loop {
         line.clear();
         stream.read_line(&mut line).ok().filter(|n| *n > 0)?;
-        match line.trim_end().to_ascii_lowercase().split_once(": ") {
-            Some(("content-length", value)) => length = value.parse().ok()?,
-            None if line.trim_end().is_empty() => break,
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().ok()?,
+            "x-vault-token" => token = Some(value.to_owned()),
             _ => {}
         }
     }
-    std::io::copy(&mut stream.take(length), &mut std::io::sink()).ok()?;
-    first.split(' ').nth(1).map(str::to_owned)
+    let mut body = Vec::new();
+    stream.take(length).read_to_end(&mut body).ok()?;
+    first.split(' ').nth(1).map(|path| Asked { path: path.to_owned(), token, body })
 }
 
-fn play(stream: &mut impl Write, pieces: Vec<Piece>) -> Option<()> {
+pub fn play(stream: &mut impl Write, pieces: Vec<Piece>) -> Option<()> {
     for piece in pieces {
         match piece {
             Piece::Bytes(bytes) => stream.write_all(&bytes).ok()?,

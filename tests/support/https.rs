@@ -35,8 +35,20 @@ impl Https {
     }
 
     pub fn call(&mut self, method: &str, path: &str, token: &str, body: &str) -> std::io::Result<(u16, Value)> {
+        self.call_with(method, path, token, body, "")
+    }
+
+    /// With more headers, each with its line end.
+    pub fn call_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: &str,
+        headers: &str,
+    ) -> std::io::Result<(u16, Value)> {
         let head = format!(
-            "{method} /v1/{path} HTTP/1.1\r\nHost: {}\r\nX-Vault-Token: {token}\r\nContent-Length: {}\r\n\r\n",
+            "{method} /v1/{path} HTTP/1.1\r\nHost: {}\r\nX-Vault-Token: {token}\r\n{headers}Content-Length: {}\r\n\r\n",
             self.host,
             body.len()
         );

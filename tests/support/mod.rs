@@ -8,6 +8,8 @@ pub mod bao;
 pub mod ca;
 pub mod faults;
 pub mod https;
+pub mod jwt;
+pub mod postgres;
 pub mod sealing;
 pub mod start;
 

@@ -246,7 +246,7 @@ fn usage_errors_are_two_lines_and_exit_64() {
             "--limit: `core` is none of the words known here / \
              it can be: as, cpu, data, fsize, memlock, nofile, nproc, stack",
         ),
-        (&["--vault-mount=a=kv3"], "--vault-mount: `kv3` is none of the words known here / it can be: kv1, kv2"),
+        (&["--vault-mount=a=kv3"], "--vault-mount: `kv3` is none of the words known here / it can be: kv1, kv2, read"),
         (&["--user=1", "--user=2"], "--user is given twice / keep one of the two"),
         (
             &["--age-identity=a", "--age-passphrase-file=b"],

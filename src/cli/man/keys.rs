@@ -145,6 +145,10 @@ mod tests {
         );
         assert!(text("confine.optional").contains("\"landlock-tcp\""), "{}", text("confine.optional"));
         assert_eq!(text("confine.dns"), "One of true, false, \"tcp\".");
-        assert!(text("vault.auth.method").contains("\"approle\", \"token\""), "{}", text("vault.auth.method"));
+        assert!(
+            text("vault.auth.method").contains("\"kubernetes\", \"jwt\", \"cert\", \"token\""),
+            "{}",
+            text("vault.auth.method")
+        );
     }
 }

@@ -39,7 +39,7 @@ fn what_it_makes_fits_together() {
         assert_eq!(dir.join(&secret.from.path), dir.join("secrets.env.age"));
         let fetched = pick(&document, &secret.from.field, "s").unwrap();
         assert!(fetched.value.expose().starts_with("sample-") && fetched.value.len() > 20);
-        assert!(fetched.set_at.is_some(), "max_age needs a time");
+        assert!(fetched.vouched.set_at.is_some(), "max_age needs a time");
     }
     assert_eq!(config.secrets.len(), 2);
     assert_eq!(config.age.identity.as_deref(), Some("age.key"));

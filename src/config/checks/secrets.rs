@@ -42,10 +42,18 @@ fn distinct_names(secrets: &Secrets) -> Check {
 
 fn one(name: &SecretName, secret: &Secret) -> Check {
     let here = place!["secrets", name.as_str()];
-    if let Some(key) = secret.from.query.keys().next() {
+    let known = |key: &&String| secret.from.source == Source::Vault && *key == "version";
+    if let Some(key) = secret.from.query.keys().find(|key| !known(key)) {
         let what =
             format!("`{name}`: {} references know no `{}`", secret.from.source.name(), super::super::text::echo(key));
         return Err(Fault::said(here, what, "remove what stands after `?`"));
+    }
+    if secret.encoding.is_some() && secret.from.source != Source::Vault {
+        return Err(Fault::said(
+            here,
+            format!("`{name}` has an encoding, but {}: values are handed on as they are", secret.from.source.name()),
+            "remove encoding: it is for the fields of a vault that are no texts",
+        ));
     }
     if secret.max_age.is_some() && secret.from.source == Source::File {
         return Err(Fault::said(

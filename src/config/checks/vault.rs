@@ -1,6 +1,7 @@
 //! `[vault]`: an address that is a server over TLS and nothing else, mounts that match the references, and the environment's
 //! part in it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use crate::config::Config;
 use crate::config::fault::{Fault, Step, place};
 use crate::config::flags::anchor;
 use crate::config::load::Environment;
-use crate::config::model::{MountKind, Secret, Vault, VaultAuth};
+use crate::config::model::{MountKind, Secret, Vault, VaultAuth, Wrapping};
 use crate::config::reference::Source;
 use crate::config::values::{SecretName, echo};
 use crate::refusal::Refusal;
@@ -20,7 +21,11 @@ pub fn fill_from_environment(config: &mut Config, environment: &Environment, cwd
     let Some(vault) = &mut config.vault else {
         return Ok(());
     };
-    fill(&mut vault.address, environment, "VAULT_ADDR")?;
+    if vault.address.0.is_empty() {
+        let mut address = None;
+        fill(&mut address, environment, "VAULT_ADDR")?;
+        vault.address.0.extend(address);
+    }
     fill(&mut vault.namespace, environment, "VAULT_NAMESPACE")?;
     if vault.tls.ca.is_none() {
         fill(&mut vault.tls.ca, environment, "VAULT_CACERT")?;
@@ -63,19 +68,49 @@ pub fn check(config: &Config) -> Check {
     let Some(vault) = &config.vault else {
         return references().next().map_or(Ok(()), |(name, _)| Err(no_vault(name)));
     };
-    match &vault.address {
-        Some(address) => address_is_a_server(address)?,
-        None if references().next().is_none() => {}
-        None => {
-            return Err(Fault::said(
-                place!["vault"],
-                "the vault's address is not given",
-                "add a line `address = \"https://vault.internal:8200\"` in [vault], or set VAULT_ADDR",
-            ));
-        }
+    if vault.address.0.is_empty() && references().next().is_some() {
+        return Err(Fault::said(
+            place!["vault"],
+            "the vault's address is not given",
+            "add a line `address = \"https://vault.internal:8200\"` in [vault], or set VAULT_ADDR",
+        ));
     }
+    addresses(&vault.address.0)?;
     values(vault)?;
-    references().try_for_each(|(name, secret)| reference(vault, name, secret))
+    references().try_for_each(|(name, secret)| reference(vault, name, secret))?;
+    let paths: Vec<&str> = references().map(|(_, secret)| secret.from.path.as_str()).collect();
+    vault.write.keys().try_for_each(|path| written(path, &paths))
+}
+
+/// More would not be tried within any deadline.
+const MOST_ADDRESSES: usize = 16;
+
+fn addresses(all: &[String]) -> Check {
+    all.iter().try_for_each(|address| address_is_a_server(address))?;
+    if all.len() > MOST_ADDRESSES {
+        let what = format!("the vault has {} addresses, more than {MOST_ADDRESSES}", all.len());
+        return Err(Fault::said(place!["vault", "address"], what, "list the few that this host should try"));
+    }
+    match all.iter().enumerate().find(|(at, address)| all[..*at].contains(address)) {
+        Some((_, twice)) => {
+            let what = format!("the vault's address `{}` is listed twice", echo(twice));
+            Err(Fault::said(place!["vault", "address"], what, "list each once, in the order in which to try them"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A path to write to that no secret names would never be asked for: a slip of the pen.
+fn written(path: &str, references: &[&str]) -> Check {
+    if references.contains(&path) {
+        return Ok(());
+    }
+    let what = format!("[vault.write] has `{}`, but no secret is there", echo(path));
+    let hint = match super::super::errors::nearest(path, references) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "write the path of a reference, such as \"pki/issue/bot\", without its field".to_owned(),
+    };
+    Err(Fault::said(place!["vault", "write", path], what, hint))
 }
 
 fn no_vault(name: &SecretName) -> Fault {
@@ -132,14 +167,54 @@ fn is_host_and_port(authority: &str) -> bool {
 }
 
 fn values(vault: &Vault) -> Check {
-    if let VaultAuth::Approle { role_id, mount, .. } = &vault.auth {
-        word("role_id", role_id, place!["vault", "auth", "role_id"])?;
-        mount_path(mount, place!["vault", "auth", "mount"])?;
+    auth(vault)?;
+    if vault.tls.client_cert.is_some() != vault.tls.client_key.is_some() {
+        let what = "tls.client_cert and tls.client_key go together, and one is missing";
+        return Err(Fault::said(place!["vault", "tls"], what, "name the certificate's file and its key's file"));
     }
     if let Some(namespace) = &vault.namespace {
         word("namespace", namespace, place!["vault", "namespace"])?;
     }
     vault.mounts.keys().try_for_each(|mount| mount_path(mount, place!["vault", "mounts", mount.as_str()]))
+}
+
+fn auth(vault: &Vault) -> Check {
+    let mount_is_a_path = |mount: &str| mount_path(mount, place!["vault", "auth", "mount"]);
+    match &vault.auth {
+        VaultAuth::Approle { role_id, mount, wrapping: how, .. } => {
+            word("role_id", role_id, place!["vault", "auth", "role_id"])?;
+            mount_is_a_path(mount)?;
+            wrapping(how)
+        }
+        VaultAuth::Token { wrapping: how, .. } => wrapping(how),
+        VaultAuth::Kubernetes { role, mount, audience, .. } | VaultAuth::Jwt { role, mount, audience, .. } => {
+            word("role", role, place!["vault", "auth", "role"])?;
+            if let Some(audience) = audience {
+                word("audience", audience, place!["vault", "auth", "audience"])?;
+            }
+            mount_is_a_path(mount)
+        }
+        VaultAuth::Cert { role, mount } => {
+            if let Some(role) = role {
+                word("role", role, place!["vault", "auth", "role"])?;
+            }
+            if vault.tls.client_cert.is_none() {
+                let what = "the login is by certificate, and no certificate is given";
+                let hint = "set `client_cert` and `client_key` in [vault.tls] to PEM files";
+                return Err(Fault::said(place!["vault", "auth"], what, hint));
+            }
+            mount_is_a_path(mount)
+        }
+    }
+}
+
+fn wrapping(how: &Wrapping) -> Check {
+    let Some(path) = &how.wrapped_path else { return Ok(()) };
+    let here = place!["vault", "auth", "wrapped_path"];
+    if !how.wrapped {
+        return Err(Fault::said(here, "wrapped_path is given, but nothing is wrapped", "add wrapped = true"));
+    }
+    mount_path(path, here)
 }
 
 fn word<const N: usize>(key: &str, text: &str, path: [Step; N]) -> Check {
@@ -158,33 +233,51 @@ fn mount_path<const N: usize>(mount: &str, path: [Step; N]) -> Check {
     Ok(())
 }
 
-/// The mount that a path is under: the longest listed one, else the path's first segment, which is KV 2.
-pub fn mount_of<'a>(vault: &'a Vault, path: &'a str) -> (&'a str, MountKind) {
+/// The mount that a path is under: the longest listed one, else the path's first segment, which is KV 2; but for cubbyhole,
+/// which each store has and which keeps no versions.
+pub fn mount_of<'a>(mounts: &'a BTreeMap<String, MountKind>, path: &'a str) -> (&'a str, MountKind) {
     let under = |mount: &str| path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let listed = vault.mounts.iter().filter(|(mount, _)| under(mount)).max_by_key(|(mount, _)| mount.len());
+    let listed = mounts.iter().filter(|(mount, _)| under(mount)).max_by_key(|(mount, _)| mount.len());
     match listed {
         Some((mount, kind)) => (mount, *kind),
-        None => (path.split('/').next().unwrap_or(path), MountKind::Kv2),
+        None => match path.split('/').next().unwrap_or(path) {
+            "cubbyhole" => ("cubbyhole", MountKind::Read),
+            mount => (mount, MountKind::Kv2),
+        },
     }
 }
 
 fn reference(vault: &Vault, name: &SecretName, secret: &Secret) -> Check {
-    let (mount, kind) = mount_of(vault, &secret.from.path);
+    let (mount, kind) = mount_of(&vault.mounts, &secret.from.path);
+    let versioned = kind == MountKind::Kv2 && !vault.write.contains_key(&secret.from.path);
     let fail = |what: String, hint: String| Err(Fault::said(place!["secrets", name.as_str()], what, hint));
     let Some(below) = secret.from.path[mount.len()..].strip_prefix('/') else {
         let hint = format!("write \"vault:{}/PATH#{}\"", echo(mount), echo(&secret.from.field));
         return fail(format!("`{name}` names the mount `{}` and no secret in it", echo(mount)), hint);
     };
-    if kind == MountKind::Kv2 && (below == "data" || below.starts_with("data/")) {
+    if versioned && (below == "data" || below.starts_with("data/")) {
         let rest = below.strip_prefix("data/").unwrap_or("PATH");
         let hint = format!("remove it: \"vault:{}/{}#{}\"", echo(mount), echo(rest), echo(&secret.from.field));
         return fail(format!("`{name}` has /data/ after its KV 2 mount, which portcullis adds itself"), hint);
     }
-    if kind == MountKind::Kv1 && secret.max_age.is_some() {
-        let what = format!("`{name}` has a max_age, but a KV 1 mount keeps no times");
+    if !versioned && secret.max_age.is_some() {
+        let which = if kind == MountKind::Kv1 { "a KV 1 mount" } else { "its mount" };
+        let what = format!("`{name}` has a max_age, but {which} keeps no times");
         return fail(what, "remove max_age, or move the secret to a KV 2 mount".to_owned());
     }
-    Ok(())
+    let Some(version) = secret.from.query.get("version") else { return Ok(()) };
+    if !versioned {
+        let what =
+            format!("`{name}` pins a version, but only a KV 2 mount keeps versions, and `{}` is none", echo(mount));
+        return fail(what, "remove ?version, or correct the kind of the mount in [vault.mounts]".to_owned());
+    }
+    match version.parse::<u64>() {
+        Ok(1..) => Ok(()),
+        _ => {
+            let what = format!("`{name}`: `{}` is no version", echo(version));
+            fail(what, "versions are whole numbers from 1: `vault kv metadata get` lists them".to_owned())
+        }
+    }
 }
 
 #[cfg(test)]

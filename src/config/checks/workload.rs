@@ -62,9 +62,14 @@ fn file_names(config: &Config) -> Check {
     }
     if let Some(vault) = &config.vault {
         file_name("vault.tls.ca", vault.tls.ca.as_ref())?;
+        file_name("vault.tls.client_cert", vault.tls.client_cert.as_ref())?;
+        file_name("vault.tls.client_key", vault.tls.client_key.as_ref())?;
         match &vault.auth {
             VaultAuth::Approle { secret_id_file, .. } => file_name("vault.auth.secret_id_file", Some(secret_id_file))?,
-            VaultAuth::Token { token_file } => file_name("vault.auth.token_file", Some(token_file))?,
+            VaultAuth::Kubernetes { token_file, .. }
+            | VaultAuth::Jwt { token_file, .. }
+            | VaultAuth::Token { token_file, .. } => file_name("vault.auth.token_file", Some(token_file))?,
+            VaultAuth::Cert { .. } => {}
         }
     }
     let templates = config.deliver.file.iter().enumerate();

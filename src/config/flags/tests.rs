@@ -223,10 +223,15 @@ fn vault_flags_override_a_vault_key_by_key() {
         ..VaultFlags::default()
     };
     let vault = over_file(Flags { vault, ..Flags::default() }).vault.unwrap();
-    assert_eq!(vault.address.as_deref(), Some("https://flag"));
+    assert_eq!(vault.address.0, ["https://flag"]);
     assert_eq!(vault.namespace.as_deref(), Some("one"));
     assert_eq!(vault.tls.ca.as_deref(), Some("/ca"));
-    let auth = VaultAuth::Approle { role_id: "other".into(), secret_id_file: "s".into(), mount: "m".into() };
+    let auth = VaultAuth::Approle {
+        role_id: "other".into(),
+        secret_id_file: "s".into(),
+        mount: "m".into(),
+        wrapping: Wrapping::default(),
+    };
     assert_eq!(vault.auth, auth);
     let mounts = [("new", MountKind::Kv1), ("old", MountKind::Kv1), ("secret", MountKind::Kv2)];
     assert_eq!(vault.mounts, mounts.map(|(mount, kind)| (mount.to_owned(), kind)).into());
@@ -236,7 +241,7 @@ fn vault_flags_override_a_vault_key_by_key() {
 fn a_token_file_replaces_the_whole_way_to_log_in() {
     let vault = VaultFlags { token_file: Some("/t".into()), ..VaultFlags::default() };
     let vault = over_file(Flags { vault, ..Flags::default() }).vault.unwrap();
-    assert_eq!(vault.auth, VaultAuth::Token { token_file: "/t".into() });
+    assert_eq!(vault.auth, VaultAuth::Token { token_file: "/t".into(), wrapping: Wrapping::default() });
 }
 
 #[test]
@@ -249,8 +254,13 @@ fn vault_flags_alone_make_a_vault_if_they_say_how_to_log_in() {
         ..VaultFlags::default()
     };
     let vault = overlay(both.clone()).unwrap().unwrap();
-    let auth = VaultAuth::Approle { role_id: "r".into(), secret_id_file: "/s".into(), mount: "approle".into() };
-    assert_eq!((vault.auth, vault.address.as_deref()), (auth, Some("https://v")));
+    let auth = VaultAuth::Approle {
+        role_id: "r".into(),
+        secret_id_file: "/s".into(),
+        mount: "approle".into(),
+        wrapping: Wrapping::default(),
+    };
+    assert_eq!((vault.auth, vault.address.0), (auth, vec!["https://v".to_owned()]));
     for half in [
         VaultFlags { role_id: None, ..both.clone() },
         VaultFlags { secret_id_file: None, ..both.clone() },

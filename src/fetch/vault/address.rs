@@ -1,12 +1,25 @@
-//! The server's address: an `https://host[:port]` and where that host is, resolved once.
+//! A server's address: an `https://host[:port]` and where that host is, resolved once.
 //!
-//! The HTTP client's own resolver would start a thread; this one blocks, before there is a runtime. Nothing is sent here.
+//! The HTTP client's own resolver would start a thread; this one blocks, while nothing else is under way. Nothing is sent
+//! here.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use reqwest::Url;
 
-use crate::refusal::{Exit, Refusal};
+use crate::refusal::Refusal;
+
+use super::trouble::Trouble;
+
+/// A server, as it was written.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// `https://host[:port]`, without a slash at the end.
+    pub base: String,
+    /// An IPv6 address without its brackets.
+    pub host: String,
+    pub port: u16,
+}
 
 /// A server, found.
 #[derive(Debug)]
@@ -19,13 +32,27 @@ pub struct Place {
     pub addrs: Vec<SocketAddr>,
 }
 
-/// Parses and resolves.
-pub fn resolve(address: &str) -> Result<Place, Refusal> {
-    let url = parse(address)?;
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let port = url.port_or_known_default().unwrap_or(443);
-    let addrs = if host.parse::<IpAddr>().is_ok() { Vec::new() } else { lookup(&host, port)? };
-    Ok(Place { base: url.as_str().trim_end_matches('/').to_owned(), host, addrs })
+impl Address {
+    pub fn parse(address: &str) -> Result<Address, Refusal> {
+        let url = parse(address)?;
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = url.port_or_known_default().unwrap_or(443);
+        Ok(Address { base: url.as_str().trim_end_matches('/').to_owned(), host, port })
+    }
+
+    /// Whether a URL leads to this very server: scheme, host and port, whatever its path.
+    pub fn is_of(&self, url: &str) -> bool {
+        Url::parse(url).is_ok_and(|url| {
+            let host = url.host_str().map(|host| host.trim_matches(['[', ']']));
+            url.scheme() == "https" && host == Some(&self.host) && url.port_or_known_default() == Some(self.port)
+        })
+    }
+
+    pub fn resolve(&self) -> Result<Place, Trouble> {
+        let is_number = self.host.parse::<IpAddr>().is_ok();
+        let addrs = if is_number { Vec::new() } else { lookup(&self.host, self.port)? };
+        Ok(Place { base: self.base.clone(), host: self.host.clone(), addrs })
+    }
 }
 
 fn parse(address: &str) -> Result<Url, Refusal> {
@@ -51,16 +78,13 @@ fn parse(address: &str) -> Result<Url, Refusal> {
     Ok(url)
 }
 
-fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
-    let unknown = |why: &str| {
-        Refusal::new(
-            Exit::StoreUnavailable,
-            format!("the vault host {host} has no address: {why}"),
-            format!("`getent hosts {host}` must answer here; correct [vault] address, or this host's resolver"),
-        )
-    };
-    let addrs: Vec<_> = (host, port).to_socket_addrs().map_err(|error| unknown(&in_short(&error)))?.collect();
-    if addrs.is_empty() { Err(unknown("the resolver returned nothing")) } else { Ok(addrs) }
+fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
+    let addrs = (host, port).to_socket_addrs().map_err(|error| Trouble::NoAddress(in_short(&error)))?;
+    let addrs: Vec<_> = addrs.collect();
+    match addrs.is_empty() {
+        true => Err(Trouble::NoAddress("the resolver returned nothing".to_owned())),
+        false => Ok(addrs),
+    }
 }
 
 /// The resolver's own words, without Rust's before them.
@@ -75,9 +99,9 @@ mod tests {
 
     #[test]
     fn only_an_https_host_and_port_is_an_address() {
-        let place = resolve("https://127.0.0.1:8200/").unwrap();
-        assert_eq!((place.base.as_str(), place.host.as_str()), ("https://127.0.0.1:8200", "127.0.0.1"));
-        assert_eq!(resolve("https://[::1]:8200").unwrap().host, "::1");
+        let address = Address::parse("https://127.0.0.1:8200/").unwrap();
+        assert_eq!((address.base.as_str(), address.host.as_str()), ("https://127.0.0.1:8200", "127.0.0.1"));
+        assert_eq!(Address::parse("https://[::1]:8200").unwrap().host, "::1");
         for bad in [
             "http://vault:8200",
             "vault:8200",
@@ -87,9 +111,28 @@ mod tests {
             "ftp://vault",
             "",
         ] {
-            let refusal = resolve(bad).unwrap_err();
-            assert_eq!(refusal.exit, Exit::Config, "{bad}");
+            let refusal = Address::parse(bad).unwrap_err();
+            assert_eq!(refusal.exit, crate::refusal::Exit::Config, "{bad}");
             assert!(!refusal.to_string().contains("hunter2"));
         }
+    }
+
+    #[test]
+    fn a_url_is_of_a_server_by_scheme_host_and_port() {
+        let address = Address::parse("https://vault.internal").unwrap();
+        for url in ["https://vault.internal/v1/x", "https://vault.internal:443/", "https://VAULT.internal/v1/a?b"] {
+            assert!(address.is_of(url), "{url}");
+        }
+        for url in [
+            "http://vault.internal:443/v1/x",
+            "https://vault.internal:8200/v1/x",
+            "https://vault.internal.evil/v1/x",
+            "https://vault.internal@evil/v1/x",
+            "/v1/x",
+            "",
+        ] {
+            assert!(!address.is_of(url), "{url}");
+        }
+        assert!(Address::parse("https://[::1]:8200").unwrap().is_of("https://[::1]:8200/v1/x"));
     }
 }

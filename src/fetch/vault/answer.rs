@@ -3,23 +3,35 @@
 //! No text of a body leaves here but a token, a secret's data, and enums. A JSON error is dropped, not shown: it can
 //! quote what it met.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
-use crate::config::model::MountKind;
-use crate::secret::SecretText;
+use crate::secret::{Capabilities, Lease, SecretText};
 
+use super::location::How;
 use super::stamp;
 use super::transport::Reply;
 use super::trouble::{Said, Trouble};
 
-/// What a login gave.
+/// The token that reads.
 pub struct Minted {
     pub token: SecretText,
-    /// Batch tokens cannot be revoked, and need not be.
+    /// Whether it was made for this start alone.
+    pub own: bool,
+    /// Batch tokens cannot be revoked, and need not be; an operator's own is not ours to revoke.
     pub revocable: bool,
+    /// Its life in seconds, where the store says so.
+    pub seconds: Option<u64>,
+}
+
+impl Minted {
+    pub fn by_an_operator(token: SecretText) -> Minted {
+        Minted { token, own: false, revocable: false, seconds: None }
+    }
 }
 
 /// One secret's data, and what the store vouches for. Wiped when dropped.
@@ -27,6 +39,13 @@ pub struct Document {
     pub data: Value,
     pub version: Option<u64>,
     pub set_at: Option<i64>,
+    pub lease: Option<Granted>,
+}
+
+/// A lease, and what it is called at the store.
+pub struct Granted {
+    pub id: String,
+    pub lease: Lease,
 }
 
 impl Drop for Document {
@@ -53,6 +72,29 @@ struct LoginBody {
 struct Auth {
     client_token: String,
     token_type: String,
+    #[serde(default)]
+    lease_duration: u64,
+}
+
+#[derive(Deserialize)]
+struct EngineBody {
+    #[serde(default)]
+    lease_id: String,
+    #[serde(default)]
+    lease_duration: u64,
+    #[serde(default)]
+    renewable: bool,
+    data: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct SecretId {
+    secret_id: String,
+}
+
+#[derive(Deserialize)]
+struct Wrapping {
+    creation_path: String,
 }
 
 #[derive(Deserialize)]
@@ -83,24 +125,64 @@ pub fn login(reply: &Reply) -> Result<Minted, Trouble> {
         // A login that wants a second factor answers with an empty token.
         return Err(Trouble::Status(reply.status, Said::NoToken));
     }
-    Ok(Minted { token, revocable: auth.token_type != "batch" })
+    let seconds = Some(auth.lease_duration).filter(|seconds| *seconds > 0);
+    Ok(Minted { token, own: true, revocable: auth.token_type != "batch", seconds })
+}
+
+/// Where a wrapping token was made, as the store says.
+pub fn creation_path(reply: &Reply) -> Result<String, Trouble> {
+    accept(reply)?;
+    Ok(parse::<DataBody<Wrapping>>(reply)?.data.creation_path)
+}
+
+/// The answer to an unwrapping, if it is one.
+pub fn unwrap_reply(reply: Reply) -> Result<Reply, Trouble> {
+    accept(&reply).map(|()| reply)
+}
+
+/// The secret id that was wrapped.
+pub fn unwrapped_secret_id(reply: &Reply) -> Result<SecretText, Trouble> {
+    let secret_id = SecretText::new(parse::<DataBody<SecretId>>(reply)?.data.secret_id);
+    if secret_id.is_empty() { Err(Trouble::Malformed) } else { Ok(secret_id) }
 }
 
 /// The answer to a read: 200 and an object.
-pub fn secret(reply: &Reply, kind: MountKind) -> Result<Document, Trouble> {
+pub fn secret(reply: &Reply, how: &How) -> Result<Document, Trouble> {
     accept(reply)?;
-    match kind {
-        MountKind::Kv1 => {
+    match how {
+        How::Kv1 => {
             let data = Value::Object(parse::<DataBody<Map<String, Value>>>(reply)?.data);
-            Ok(Document { data, version: None, set_at: None })
+            Ok(Document { data, version: None, set_at: None, lease: None })
         }
-        MountKind::Kv2 => {
+        How::Kv2 { .. } => {
             let Kv2 { data, metadata } = parse::<DataBody<Kv2>>(reply)?.data;
             let Some(data) = data else { return Err(Trouble::Status(reply.status, said_of(&metadata))) };
             let set_at = stamp::unix_seconds(&metadata.created_time).ok_or(Trouble::Malformed)?;
-            Ok(Document { data: Value::Object(data), version: Some(metadata.version), set_at: Some(set_at) })
+            Ok(Document {
+                data: Value::Object(data),
+                version: Some(metadata.version),
+                set_at: Some(set_at),
+                lease: None,
+            })
+        }
+        How::Read | How::Write(_) => {
+            let body = parse::<EngineBody>(reply)?;
+            let lease = Lease { seconds: body.lease_duration, renewable: body.renewable };
+            let lease = (!body.lease_id.is_empty()).then_some(Granted { id: body.lease_id, lease });
+            Ok(Document { data: Value::Object(body.data), version: None, set_at: None, lease })
         }
     }
+}
+
+/// What a token may do at each path.
+pub fn capabilities(reply: &Reply, paths: &[String]) -> Result<Vec<Capabilities>, Trouble> {
+    accept(reply)?;
+    let all = parse::<DataBody<HashMap<String, Value>>>(reply)?.data;
+    let at = |path: &String| {
+        let words = all.get(path).and_then(Value::as_array).ok_or(Trouble::Malformed)?;
+        Ok(Capabilities::of(words.iter().filter_map(Value::as_str)))
+    };
+    paths.iter().map(at).collect()
 }
 
 /// The answer to a revocation: no content, or an empty answer.
@@ -131,6 +213,9 @@ struct ErrorBody {
 
 /// What an error body says, as far as it changes what to do about it.
 fn said(reply: &Reply) -> Said {
+    if let (412 | 429 | 503, Some(seconds)) = (reply.status, reply.retry_after) {
+        return Said::Wait(seconds);
+    }
     if !reply.json {
         return Said::Foreign;
     }
@@ -143,7 +228,7 @@ fn said(reply: &Reply) -> Said {
     match () {
         () if says("is sealed") => Said::Sealed,
         () if says("no handler for route") => Said::NoMount,
-        () if says("versioned K/V") => Said::IsKv2,
+        () if says("versioned K/V") || says("Invalid path for a versioned") => Said::IsKv2,
         () => Said::Nothing,
     }
 }

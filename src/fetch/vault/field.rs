@@ -1,14 +1,17 @@
-//! One field out of a secret's data: it must be there and be a text that is worth handing on.
+//! One field out of a secret's data: it must be there and be a text that is worth handing on, or is handed on in base64.
 //!
 //! Messages name fields, never values.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
-use crate::config::model::MountKind;
 use crate::refusal::{Exit, Refusal};
+use crate::secret::SecretText;
 
 use super::Want;
-use super::location::Location;
+use super::location::{How, Location};
 
 /// How many field names a hint lists, and how much of each.
 const NAMES: usize = 12;
@@ -26,15 +29,39 @@ pub fn check(want: &Want) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The value of a field, as it is handed on.
+pub fn pick(data: &Value, want: &Want, location: &Location) -> Result<SecretText, Refusal> {
+    match want.base64 {
+        false => text(data, want, location).map(|text| SecretText::new(text.to_owned())),
+        true => in_base64(data, want, location),
+    }
+}
+
+/// A text's own bytes, anything else as the JSON that it is. What is not there or empty is refused all the same.
+fn in_base64(data: &Value, want: &Want, location: &Location) -> Result<SecretText, Refusal> {
+    let bytes = match find(data, &want.field) {
+        None | Some(Value::Null) => return text(data, want, location).map(|text| SecretText::new(text.to_owned())),
+        Some(Value::String(text)) if text.is_empty() => {
+            return self::text(data, want, location).map(|_| SecretText::new(String::new()));
+        }
+        Some(Value::String(text)) => Zeroizing::new(text.clone()),
+        Some(other) => Zeroizing::new(other.to_string()),
+    };
+    Ok(SecretText::new(BASE64_STANDARD.encode(bytes.as_bytes())))
+}
+
 /// The text of a field; anything else is refused with what it is.
-pub fn pick<'a>(data: &'a Value, want: &Want, location: &Location) -> Result<&'a str, Refusal> {
+fn text<'a>(data: &'a Value, want: &Want, location: &Location) -> Result<&'a str, Refusal> {
     let place = format!("`{}`: field `{}` of {}/{}", want.name, want.field, location.mount, location.rest);
     let no = |what: String, hint: String| Refusal::new(Exit::StoreSaidNo, what, hint);
     let Some(value) = find(data, &want.field) else {
         return Err(no(format!("{place} does not exist"), missing_hint(data, &want.field, location)));
     };
-    let verb = if location.kind == MountKind::Kv2 { "patch" } else { "put" };
-    let put = format!("write it as a text: `vault kv {verb} {} {}=VALUE`", location.cli(), want.field);
+    let put = match location.how {
+        How::Kv2 { .. } => format!("write it as a text: `vault kv patch {} {}=VALUE`", location.cli(), want.field),
+        How::Kv1 => format!("write it as a text: `vault kv put {} {}=VALUE`", location.cli(), want.field),
+        _ => "name another field, or take it as it is with encoding = \"base64\"".to_owned(),
+    };
     let fault = match value {
         Value::String(text) if text.is_empty() => "is empty",
         Value::String(text) if text.trim().is_empty() => "is blank",
@@ -64,7 +91,8 @@ fn missing_hint(data: &Value, field: &str, location: &Location) -> String {
     let close = nearest.filter(|name| strsim::normalized_damerau_levenshtein(name, &last) > 0.5);
     match close {
         Some(name) => format!("did you mean `{}`? {}", short(name), names_hint(level)),
-        None => format!("{} (`vault kv get {}`)", names_hint(level), location.cli()),
+        None if location.mints() => names_hint(level),
+        None => format!("{} (`{}`)", names_hint(level), location.command()),
     }
 }
 
@@ -112,10 +140,29 @@ mod tests {
     use serde_json::json;
 
     fn picked(data: Value, field: &str) -> Result<String, Refusal> {
-        let want = Want { name: "k".into(), path: "secret/a".into(), field: field.into() };
-        let location = Location { mount: "secret".into(), rest: "a".into(), kind: MountKind::Kv2 };
+        picked_as(data, field, false)
+    }
+
+    fn picked_as(data: Value, field: &str, base64: bool) -> Result<String, Refusal> {
+        let want = Want { name: "k".into(), path: "secret/a".into(), field: field.into(), base64, ..Want::default() };
+        let location = Location { mount: "secret".into(), rest: "a".into(), how: How::Kv2 { version: None } };
         check(&want)?;
-        pick(&data, &want, &location).map(str::to_owned)
+        pick(&data, &want, &location).map(|value| value.expose().to_owned())
+    }
+
+    #[test]
+    fn in_base64_everything_is_handed_on_but_nothing() {
+        for (value, encoded) in [
+            (json!("text"), "dGV4dA=="),
+            (json!("nul\0"), "bnVsAA=="),
+            (json!(8217), "ODIxNw=="),
+            (json!({"a": [true]}), "eyJhIjpbdHJ1ZV19"),
+        ] {
+            assert_eq!(picked_as(json!({"k": value}), "k", true).unwrap(), encoded);
+        }
+        for value in [json!({}), json!({"k": null}), json!({"k": ""})] {
+            assert_eq!(picked_as(value, "k", true).unwrap_err().exit, Exit::StoreSaidNo);
+        }
     }
 
     #[test]

@@ -1,159 +1,212 @@
-//! The conversation: log in, read each path once, revoke what the login minted, whatever came in between.
+//! The conversation: log in, read each path once, give back what the login minted, whatever came in between.
 //!
 //! Nothing that mints is sent twice unless the store has surely not done it. An operator's token is never revoked.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
-use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::time::Instant;
 use vaultrs::api::kv1::requests::GetSecretRequest;
 use vaultrs::api::kv2::requests::ReadSecretRequest;
 use vaultrs::api::token::requests::RevokeTokenSelfRequest;
-use zeroize::Zeroize;
 
-use crate::config::model::MountKind;
+use crate::config::model::Leases;
 use crate::refusal::Refusal;
-use crate::secret::{Fetched, SecretText};
+use crate::secret::{Capabilities, Fetched, Lease, Vouched};
 
 use super::answer::{self, Document, Minted};
-use super::location::{self, Location};
+use super::call::Call;
+use super::cluster::Cluster;
+use super::location::{How, Location};
+use super::login::{self, Used};
 use super::retry::{self, LAG, OUTAGE};
-use super::transport::{Reply, Transport};
+use super::transport::Reply;
 use super::trouble::Trouble;
-use super::words::{self, Peer, Step};
-use super::{Answer, Login, Want, field};
+use super::words::{self, Step};
+use super::{Login, Want, by, field};
 
 /// A revocation is a courtesy: it may not eat the start's time.
 const REVOKE_LIMIT: Duration = Duration::from_secs(1);
 
+/// The most requests under way at once, which bounds what their answers can hold.
+const AT_ONCE: usize = 8;
+
 /// Logged in.
 pub struct Session {
-    transport: Transport,
-    peer: Peer,
-    token: SecretText,
-    /// Whether the token is this session's own.
-    minted: bool,
-    /// Whether it can and must be revoked.
-    revocable: bool,
+    cluster: Cluster,
+    token: Minted,
+    leases: Leases,
+    /// Every lease that was granted, by its id at the store.
+    granted: RefCell<Vec<String>>,
     /// Until when reads may take; what is left to `end` belongs to the revocation.
     work_end: Instant,
     end: Instant,
 }
 
-/// Before anything is sent: an identity out of a file that is empty, or holds more than the identity.
-pub fn check(login: &Login) -> Result<(), Refusal> {
-    match login {
-        Login::Token { token } => check_text("token", token.expose()),
-        Login::AppRole { mount, role_id, secret_id } => {
-            location::auth_mount(mount)?;
-            check_text("role id", role_id)?;
-            check_text("secret id", secret_id.expose())
-        }
-    }
-}
-
-fn check_text(which: &str, text: &str) -> Result<(), Refusal> {
-    let fault = match text {
-        "" => "is empty",
-        text if text.trim() != text => "begins or ends with white space",
-        text if text.contains(char::is_control) => "holds a line break or another control character",
-        _ => return Ok(()),
-    };
-    Err(Refusal::config(format!("the vault {which} {fault}"), format!("its file or key must hold the {which} alone")))
-}
-
 impl Session {
-    pub async fn open(transport: Transport, peer: Peer, login: Login, end: Instant) -> Result<Session, Refusal> {
+    pub async fn open(
+        cluster: Cluster,
+        login: Login,
+        leases: Leases,
+        end: Instant,
+        used: Used<'_>,
+    ) -> Result<Session, Refusal> {
         let left = end.saturating_duration_since(Instant::now());
         let work_end = end - (left / 8).min(REVOKE_LIMIT / 2);
-        let (minted, own) = match login {
-            Login::Token { token } => (Minted { token, revocable: false }, false),
-            Login::AppRole { mount, role_id, secret_id } => {
-                let mount = location::auth_mount(&mount)?;
-                let work = log_in(&transport, mount, role_id, secret_id, work_end);
-                let minted = by(work_end, work).await.map_err(|t| words::refusal(t, &peer, &Step::Login { mount }))?;
-                (minted, true)
-            }
-        };
-        let Minted { token, revocable } = minted;
-        Ok(Session { transport, peer, token, minted: own, revocable, work_end, end })
+        let open = login::open(&cluster, login, work_end, used).await?;
+        let token = login::log_in(&cluster, open, work_end, used).await?;
+        Ok(Session { cluster, token, leases, granted: RefCell::default(), work_end, end })
     }
 
     /// One value a want. Wants of one path come from one answer, so they belong together.
     pub async fn read_all(&self, wants: &[Want], places: &[Location]) -> Result<Vec<Fetched>, Refusal> {
-        let mut documents: Vec<(&Location, Document)> = Vec::new();
-        let mut fetched = Vec::with_capacity(wants.len());
+        let mut distinct: Vec<(&Want, &Location)> = Vec::new();
         for (want, place) in wants.iter().zip(places) {
-            if !documents.iter().any(|(known, _)| *known == place) {
-                documents.push((place, self.read(want, place).await?));
+            if !distinct.iter().any(|(_, known)| *known == place) {
+                distinct.push((want, place));
             }
-            let document = documents.iter().find(|(known, _)| *known == place).map(|(_, document)| document);
-            let document = document.ok_or_else(|| Refusal::internal("a document that was read is not there"))?;
-            let value = SecretText::new(field::pick(&document.data, want, place)?.to_owned());
-            fetched.push(Fetched { value, version: document.version, set_at: document.set_at });
         }
-        Ok(fetched)
+        let mut found: Vec<Option<Fetched>> = wants.iter().map(|_| None).collect();
+        for some in distinct.chunks(AT_ONCE) {
+            for (document, (_, place)) in self.read_some(some).await?.iter().zip(some) {
+                self.pick(document, place, wants, places, &mut found)?;
+            }
+        }
+        found.into_iter().collect::<Option<_>>().ok_or_else(|| Refusal::internal("a secret was not asked for"))
+    }
+
+    /// At once where requests share a connection, else one after the other; then the first refusal is the last request.
+    async fn read_some(&self, some: &[(&Want, &Location)]) -> Result<Vec<Document>, Refusal> {
+        let mut documents = Vec::with_capacity(some.len());
+        let mut left = some;
+        while let [(want, place), rest @ ..] = left {
+            if self.cluster.multiplexes() {
+                // All are waited for, whatever one says: a lease that was granted has to be known.
+                let all = join_all(left.iter().map(|(want, place)| self.read(want, place))).await;
+                documents.extend(all.into_iter().collect::<Result<Vec<_>, Refusal>>()?);
+                break;
+            }
+            documents.push(self.read(want, place).await?);
+            left = rest;
+        }
+        Ok(documents)
+    }
+
+    /// Everything that is wanted of one answer.
+    fn pick(
+        &self,
+        document: &Document,
+        place: &Location,
+        wants: &[Want],
+        places: &[Location],
+        found: &mut [Option<Fetched>],
+    ) -> Result<(), Refusal> {
+        let lease = document.lease.as_ref().map(|granted| self.lease(granted.lease));
+        for (at, want) in wants.iter().enumerate().filter(|(at, _)| places[*at] == *place) {
+            let value = field::pick(&document.data, want, place)?;
+            let vouched = Vouched { version: document.version, set_at: document.set_at, lease, beyond: None };
+            found[at] = Some(Fetched { value, vouched });
+        }
+        Ok(())
+    }
+
+    /// A lease ends with the token that made it, if not before.
+    fn lease(&self, lease: Lease) -> Lease {
+        Lease { seconds: self.token.seconds.unwrap_or(u64::MAX).min(lease.seconds), ..lease }
     }
 
     async fn read(&self, want: &Want, place: &Location) -> Result<Document, Refusal> {
         let pauses = |trouble: &Trouble| match trouble {
-            Trouble::Status(403, _) if self.minted => Some(LAG),
-            trouble if trouble.may_pass() => Some(OUTAGE),
-            _ => None,
+            Trouble::Status(403, _) if self.token.own => Some(LAG),
+            Trouble::Status(412, _) => Some(LAG),
+            trouble if place.mints() => trouble.surely_not_done().then_some(OUTAGE),
+            trouble => trouble.may_pass().then_some(OUTAGE),
         };
-        let attempt = async || answer::secret(&self.get(place).await?, place.kind);
-        by(self.work_end, retry::retrying(self.work_end, pauses, attempt))
+        let attempt = async || answer::secret(&self.get(place).await?, &place.how);
+        let step = || Step::Read { name: want.name.clone(), place, own: self.token.own };
+        let document = by(self.work_end, retry::retrying(self.work_end, pauses, attempt))
             .await
-            .map_err(|trouble| words::refusal(trouble, &self.peer, &Step::Read { name: &want.name, place }))
+            .map_err(|trouble| words::refusal(trouble, &self.cluster.peer(), &step()))?;
+        if let Some(granted) = &document.lease {
+            self.granted.borrow_mut().push(granted.id.clone());
+            if self.leases == Leases::Refuse {
+                return Err(words::unkept_lease(&want.name, place, self.lease(granted.lease)));
+            }
+        }
+        Ok(document)
     }
 
     async fn get(&self, place: &Location) -> Result<Reply, Trouble> {
         let (mount, path) = (place.mount.clone(), place.rest.clone());
-        match place.kind {
-            MountKind::Kv1 => self.transport.send(&GetSecretRequest { mount, path }, Some(&self.token)).await,
-            MountKind::Kv2 => {
-                self.transport.send(&ReadSecretRequest { mount, path, version: None }, Some(&self.token)).await
+        let token = Some(&self.token.token);
+        match &place.how {
+            How::Kv1 => self.cluster.send(&GetSecretRequest { mount, path }, token).await,
+            How::Kv2 { version } => {
+                self.cluster.send(&ReadSecretRequest { mount, path, version: *version }, token).await
             }
+            How::Read => self.cluster.send(&Call::read(place.path()), token).await,
+            How::Write(parameters) => self.cluster.send(&Call::write(place.path(), json!(parameters)), token).await,
         }
     }
 
-    /// Gives back the login's token, after a failed read too, and says so if that failed.
-    pub async fn close(self, read: Result<Vec<Fetched>, Refusal>) -> Result<Answer, Refusal> {
-        let unrevoked = match self.revocable {
-            true => self.revoke().await.err().map(|trouble| words::unrevoked(&trouble)),
-            false => None,
+    /// What the token may do at each place beyond what is used. A question: it changes nothing.
+    pub async fn beyond(&self, places: &[Location]) -> Result<Vec<Capabilities>, Refusal> {
+        let paths: Vec<String> = places.iter().map(Location::policy_path).collect();
+        let call = Call::write("sys/capabilities-self".to_owned(), json!({ "paths": paths }));
+        let attempt = async || answer::capabilities(&self.cluster.send(&call, Some(&self.token.token)).await?, &paths);
+        let pauses = |trouble: &Trouble| trouble.may_pass().then_some(OUTAGE);
+        let found = by(self.work_end, retry::retrying(self.work_end, pauses, attempt))
+            .await
+            .map_err(|trouble| words::refusal(trouble, &self.cluster.peer(), &Step::Capabilities))?;
+        let used = |place: &Location| if place.is_written() { ["create", "update"] } else { ["read", "read"] };
+        Ok(found.iter().zip(places).map(|(all, place)| all.without(&used(place))).collect())
+    }
+
+    /// Which addresses of the cluster did not serve, and why.
+    pub fn passed_over(&self) -> Vec<String> {
+        self.cluster
+            .peer()
+            .passed_over
+            .iter()
+            .map(|why| format!("vault at {why}, and another address served"))
+            .collect()
+    }
+
+    /// Whether values live as long as leases that nobody revokes.
+    pub fn has_leases(&self) -> bool {
+        !self.granted.borrow().is_empty()
+    }
+
+    /// What a lease that nobody keeps means, for the operator.
+    pub fn lease_warnings(&self, wants: &[Want], fetched: &[Fetched]) -> Vec<String> {
+        let leased = wants.iter().zip(fetched).filter_map(|(want, got)| Some((want, got.vouched.lease?)));
+        leased.map(|(want, lease)| words::unkept(&want.name, lease)).collect()
+    }
+
+    /// Gives back the login's token, and with it every lease that it made; the leases alone where the token is an
+    /// operator's. Says so if that failed.
+    pub async fn give_up(self) -> Option<String> {
+        let until = self.end.max(Instant::now()).min(Instant::now() + REVOKE_LIMIT);
+        if self.token.revocable {
+            return self.revoke(until).await.err().map(|trouble| words::unrevoked(&trouble));
+        }
+        let granted = self.granted.take();
+        if self.token.own {
+            // A batch token and its leases end together, and cannot be revoked.
+            return None;
+        }
+        let revoke = async |id: &String| {
+            let call = Call::write("sys/leases/revoke".to_owned(), json!({ "lease_id": id }));
+            answer::revoked(&by(until, self.cluster.send(&call, Some(&self.token.token))).await?)
         };
-        match read {
-            Ok(fetched) => Ok(Answer { fetched, warnings: unrevoked.into_iter().collect() }),
-            Err(mut refusal) => {
-                refusal.hint.extend(unrevoked.map(|warning| format!("; also, {warning}")));
-                Err(refusal)
-            }
-        }
+        let outcomes = join_all(granted.iter().map(revoke)).await;
+        outcomes.into_iter().find_map(Result::err).map(|trouble| words::unrevoked_lease(&trouble))
     }
 
-    async fn revoke(&self) -> Result<(), Trouble> {
-        let until = self.end.min(Instant::now() + REVOKE_LIMIT);
-        let work = self.transport.send(&RevokeTokenSelfRequest {}, Some(&self.token));
+    async fn revoke(&self, until: Instant) -> Result<(), Trouble> {
+        let work = self.cluster.send(&RevokeTokenSelfRequest {}, Some(&self.token.token));
         answer::revoked(&by(until, work).await?)
     }
-}
-
-async fn log_in(
-    transport: &Transport,
-    mount: &str,
-    role_id: String,
-    secret_id: SecretText,
-    end: Instant,
-) -> Result<Minted, Trouble> {
-    let mut request =
-        LoginWithApproleRequest { mount: mount.to_owned(), role_id, secret_id: secret_id.expose().to_owned() };
-    let pauses = |trouble: &Trouble| trouble.surely_not_done().then_some(OUTAGE);
-    let outcome = retry::retrying(end, pauses, async || answer::login(&transport.send(&request, None).await?)).await;
-    request.secret_id.zeroize();
-    outcome
-}
-
-async fn by<T>(end: Instant, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
-    timeout_at(end, work).await.unwrap_or(Err(Trouble::Deadline))
 }

@@ -10,6 +10,8 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage};
 /// One request that failed.
 #[derive(Debug)]
 pub enum Trouble {
+    /// The host's name has no address, in the resolver's words.
+    NoAddress(String),
     Refused,
     Unreachable(io::ErrorKind),
     ConnectTimeout,
@@ -21,9 +23,11 @@ pub enum Trouble {
     NotYetValid,
     WrongName,
     BadCertificate,
+    /// The server wants a certificate of ours, or another one.
+    OurCertificate,
     /// A TLS alert or failure in rustls's words.
     Tls(String),
-    /// The connection ended early, or what came is no HTTP/1.1.
+    /// The connection ended early, or what came is no HTTP.
     Broken,
     TooLarge,
     Encoded,
@@ -49,17 +53,44 @@ pub enum Said {
     Destroyed(u64),
     NoData,
     NoToken,
+    /// Asked to come back after so many seconds.
+    Wait(u64),
 }
 
 impl Trouble {
     /// Worth another try of a request that changes nothing.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Trouble::Refused | Trouble::Broken | Trouble::Status(502..=504, _))
+        matches!(self, Trouble::Broken | Trouble::Status(502..=504, _)) || self.surely_not_done()
     }
 
-    /// Worth another try of a request that mints: the store has surely not done it.
+    /// Worth another try of a request that mints: the store has surely not done it, and may soon.
     pub fn surely_not_done(&self) -> bool {
-        matches!(self, Trouble::Refused | Trouble::Status(503, _))
+        matches!(self, Trouble::Refused | Trouble::Status(412 | 429 | 503, _))
+    }
+
+    /// There was no conversation: another address of the cluster may do better.
+    pub fn is_of_this_address(&self) -> bool {
+        matches!(
+            self,
+            Trouble::NoAddress(_)
+                | Trouble::Refused
+                | Trouble::Unreachable(_)
+                | Trouble::ConnectTimeout
+                | Trouble::NotTls
+                | Trouble::OldTls
+                | Trouble::UnknownIssuer
+                | Trouble::Expired
+                | Trouble::NotYetValid
+                | Trouble::WrongName
+                | Trouble::BadCertificate
+                | Trouble::OurCertificate
+                | Trouble::Tls(_)
+        )
+    }
+
+    /// The store has judged the request and said no: it was not carried out, and that is final.
+    pub fn is_a_no(&self) -> bool {
+        matches!(self, Trouble::Status(400..=499, _))
     }
 }
 
@@ -85,7 +116,7 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Trouble> {
     if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
         return Some(of_tls(tls));
     }
-    let io = cause.downcast_ref::<io::Error>()?;
+    let Some(io) = cause.downcast_ref::<io::Error>() else { return alert_in_words(cause) };
     // An io::Error's source is that of what it wraps, so what it wraps is looked at here; it may wrap its own kind.
     if let Some(trouble) = io.get_ref().and_then(|inner| known(inner)) {
         return Some(trouble);
@@ -105,12 +136,33 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Trouble> {
     }
 }
 
+/// HTTP/2 hands an error of the connection on as its text alone: rustls's words for an alert, by the alert's name.
+fn alert_in_words(cause: &(dyn Error + 'static)) -> Option<Trouble> {
+    let text = cause.to_string();
+    let alert = text.rsplit_once("received fatal alert: ")?.1;
+    let ours = ["CertificateRequired", "BadCertificate", "UnsupportedCertificate", "CertificateExpired"]
+        .into_iter()
+        .chain(["CertificateUnknown", "CertificateRevoked", "UnknownCA", "AccessDenied"])
+        .any(|name| alert.starts_with(name));
+    Some(if ours { Trouble::OurCertificate } else { Trouble::Tls(alert.chars().take(60).collect()) })
+}
+
 fn of_tls(error: &rustls::Error) -> Trouble {
     match error {
         rustls::Error::InvalidCertificate(reason) => of_certificate(reason),
         rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_) => {
             Trouble::OldTls
         }
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied,
+        ) => Trouble::OurCertificate,
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Trouble::NotTls,
         other => Trouble::Tls(other.to_string().chars().take(120).collect()),
     }

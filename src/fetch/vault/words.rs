@@ -1,12 +1,19 @@
 //! Every trouble as a refusal: what, and the command or the line of a policy or config that mends it.
 //!
-//! One table a step. Messages hold names from the config and numbers from the store, never its text.
+//! One table a step: connections here, logins and reads in files of their own. Messages hold names from the config and
+//! numbers from the store, never its text, but the one path at which a wrapping token says it was made.
+
+mod login;
+mod read;
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use crate::config::model::{MountKind, TlsVersion};
+use crate::config::model::TlsVersion;
 use crate::refusal::{Exit, Refusal};
+
+pub use login::{made_elsewhere, unrevoked, unrevoked_lease};
+pub use read::{unkept, unkept_lease};
 
 use super::location::Location;
 use super::trouble::{Said, Trouble};
@@ -18,15 +25,67 @@ pub struct Peer {
     pub host: String,
     pub min_tls: TlsVersion,
     pub connect_limit: Duration,
+    /// Whether it ever answered.
+    pub answered: bool,
+    /// The other addresses that were tried, and what was wrong with each.
+    pub passed_over: Vec<String>,
 }
 
 /// What was being done.
 pub enum Step<'a> {
-    Login { mount: &'a str },
-    Read { name: &'a str, place: &'a Location },
+    Unwrap {
+        expected: &'a [String],
+    },
+    AppRole {
+        mount: String,
+    },
+    Kubernetes {
+        mount: String,
+        role: String,
+    },
+    Jwt {
+        mount: String,
+        role: String,
+    },
+    Cert {
+        mount: String,
+    },
+    /// `own`: by a token of this start's login.
+    Read {
+        name: String,
+        place: &'a Location,
+        own: bool,
+    },
+    Capabilities,
 }
 
 pub fn refusal(trouble: Trouble, peer: &Peer, step: &Step) -> Refusal {
+    let mut refusal = alone(trouble, peer, step);
+    if refusal.exit == Exit::StoreUnavailable && !peer.passed_over.is_empty() {
+        refusal.hint.push_str(&format!("; tried before: {}", peer.passed_over.join(", ")));
+    }
+    refusal
+}
+
+/// What is wrong with one server, in a few words.
+pub fn in_short(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::NoAddress(_) => "has no address",
+        Trouble::Refused => "refuses the connection",
+        Trouble::Unreachable(kind) => io_words(*kind),
+        Trouble::ConnectTimeout => "completes no connection in time",
+        Trouble::NotTls | Trouble::OldTls | Trouble::Tls(_) => "does not speak the TLS that is asked for",
+        Trouble::UnknownIssuer => "has a certificate of another CA",
+        Trouble::Expired | Trouble::NotYetValid => "has a certificate that is not valid now",
+        Trouble::WrongName => "has a certificate for another name",
+        Trouble::BadCertificate => "has no acceptable certificate",
+        Trouble::OurCertificate => "does not accept the client certificate",
+        _ => "failed",
+    }
+    .to_owned()
+}
+
+fn alone(trouble: Trouble, peer: &Peer, step: &Step) -> Refusal {
     match trouble {
         Trouble::Status(status, said) => of_status(status, said, peer, step),
         Trouble::Deadline => Refusal::new(
@@ -42,23 +101,15 @@ pub fn refusal(trouble: Trouble, peer: &Peer, step: &Step) -> Refusal {
     }
 }
 
-/// A revocation that failed: the caller goes on and tells.
-pub fn unrevoked(trouble: &Trouble) -> String {
-    const LIVES: &str = "the token of this login could not be revoked and lives until its ttl ends";
-    match trouble {
-        Trouble::Status(403, _) => {
-            format!("{LIVES}: its policy lacks path \"auth/token/revoke-self\" {{ capabilities = [\"update\"] }}")
-        }
-        Trouble::Status(status, _) => format!("{LIVES}: the store answered {status}"),
-        Trouble::Deadline => format!("{LIVES}: the store did not answer in time"),
-        _ => format!("{LIVES}: the connection failed"),
-    }
-}
-
 fn doing(step: &Step) -> String {
     match step {
-        Step::Login { mount } => format!("logging in at auth/{mount}"),
-        Step::Read { name, place } => format!("reading `{name}` ({}/{})", place.mount, place.rest),
+        Step::Unwrap { .. } => "unwrapping the identity".to_owned(),
+        Step::AppRole { mount } | Step::Kubernetes { mount, .. } | Step::Jwt { mount, .. } | Step::Cert { mount } => {
+            format!("logging in at auth/{mount}")
+        }
+        Step::Read { name, place, .. } if place.is_written() => format!("writing for `{name}` ({})", place.path()),
+        Step::Read { name, place, .. } => format!("reading `{name}` ({})", place.path()),
+        Step::Capabilities => "asking what the token may do".to_owned(),
     }
 }
 
@@ -67,6 +118,14 @@ fn of_connection(trouble: &Trouble, peer: &Peer) -> Option<(String, String)> {
     let Peer { address, host, .. } = peer;
     let showcerts = || format!("`openssl s_client -connect {} -showcerts`", address.trim_start_matches("https://"));
     let (what, hint) = match trouble {
+        Trouble::NoAddress(why) => (
+            format!("the vault host {host} has no address: {why}"),
+            format!("`getent hosts {host}` must answer here; correct [vault] address, or this host's resolver"),
+        ),
+        Trouble::OurCertificate => (
+            format!("vault at {address} does not accept the client certificate, or wants one"),
+            "set tls.client_cert and tls.client_key to one that the listener's tls_client_ca_file signed, valid now and for clientAuth".to_owned(),
+        ),
         Trouble::Refused => (
             format!("vault at {address} refuses the connection"),
             format!("start it, or correct [vault] address: `vault status -address={address}` must answer from here"),
@@ -144,12 +203,22 @@ fn io_words(kind: ErrorKind) -> &'static str {
 
 /// Answers that are none of the store's.
 fn of_answer(trouble: &Trouble, peer: &Peer, step: &Step) -> (String, String) {
+    if matches!(trouble, Trouble::Broken) && !peer.answered {
+        // TLS 1.3: a server judges the client's certificate after the client believes itself connected.
+        return (
+            format!("vault at {} broke off before its first answer, while {}", peer.address, doing(step)),
+            format!(
+                "see vault's log; if its listener wants a client certificate, set tls.client_cert and tls.client_key to one that its tls_client_ca_file signed; `curl -i {}/v1/sys/health` must show JSON",
+                peer.address
+            ),
+        );
+    }
     let fault = match trouble {
         Trouble::TooLarge => "is larger than 1 MiB",
         Trouble::Encoded => "is compressed, which was not asked for",
         Trouble::NotJson => "is not JSON",
         Trouble::Malformed => "is cut off or has not the shape of one",
-        _ => "broke off or is no HTTP/1.1",
+        _ => "broke off or is no HTTP",
     };
     (
         format!("the answer of {} while {} {fault}", peer.address, doing(step)),
@@ -167,17 +236,26 @@ fn of_status(status: u16, said: Said, peer: &Peer, step: &Step) -> Refusal {
             "unseal it: `vault operator unseal`; a new one is set up by `vault operator init`",
         ),
         (300..=399, _) => down(
-            format!("vault at {address} redirects ({status}), and a redirect is not followed"),
-            "set [vault] address to the active node, which `vault status` names as HA Cluster or Active Node Address",
+            format!("vault at {address} redirects ({status}) to where [vault] address does not lead"),
+            "add the active node to the list in [vault] address: `vault status` names it as HA Cluster or Active Node Address",
         ),
         (472 | 473, _) => down(
             format!("vault at {address} is a standby that serves no requests ({status})"),
             "set [vault] address to the active node, which `vault status` names",
         ),
+        (412, _) => down(
+            format!("vault at {address} has not caught up with the cluster (412)"),
+            "see `vault status` for a replica that lags behind, or name the active node first in [vault] address",
+        ),
+        (429, Said::Wait(seconds)) => down(
+            format!("vault at {address} answers 429 and asks to wait {seconds} s, longer than this start has"),
+            "see `vault read sys/quotas/config` and `vault list sys/quotas/rate-limit`; start fewer at a time, or raise the deadline",
+        ),
         (429, _) => down(
             format!("vault at {address} answers 429: too many requests, or a standby"),
             "see `vault read sys/quotas/config` and `vault status`; start fewer at a time",
         ),
+        (500, _) if matches!(step, Step::Kubernetes { .. }) => login::unreviewed(status, step),
         (500..=599, _) => down(
             format!("vault at {address} answered {status} while {}", doing(step)),
             "see vault's log and `vault status`; a proxy before it answers 502 or 504 when it is down",
@@ -187,83 +265,13 @@ fn of_status(status: u16, said: Said, peer: &Peer, step: &Step) -> Refusal {
             "a proxy seems to answer: correct [vault] address, or let the proxy pass /v1/",
         ),
         _ => match step {
-            Step::Login { mount } => of_login(status, said, mount),
-            Step::Read { name, place } => of_read(status, said, name, place),
+            Step::Read { name, place, own } => read::of_status(status, said, name, place, *own),
+            Step::Capabilities => Refusal::new(
+                Exit::StoreSaidNo,
+                format!("vault does not say what the token may do ({status})"),
+                "add to its policy: path \"sys/capabilities-self\" { capabilities = [\"update\"] }",
+            ),
+            login => login::of_status(status, said, login),
         },
-    }
-}
-
-fn of_login(status: u16, said: Said, mount: &str) -> Refusal {
-    let no = |what: String, hint: String| Refusal::new(Exit::StoreSaidNo, what, hint);
-    match (status, said) {
-        (200, _) => no(
-            format!("the login at auth/{mount} gave no token"),
-            "a login that asks for a second factor cannot be made unattended: exempt the role from MFA".to_owned(),
-        ),
-        (400, _) => no(
-            format!(
-                "vault refuses the login at auth/{mount}: the role id or the secret id is wrong, used up or expired"
-            ),
-            format!(
-                "issue a new one: `vault write -f auth/{mount}/role/ROLE/secret-id`, and compare `vault read auth/{mount}/role/ROLE/role-id`"
-            ),
-        ),
-        (403 | 404, _) => no(
-            format!("vault forbids the login at auth/{mount} ({status})"),
-            format!("`vault auth list` must show {mount}/ in this namespace; see the role's secret_id_bound_cidrs"),
-        ),
-        _ => no(format!("vault answers {status} to the login at auth/{mount}"), "see vault's log".to_owned()),
-    }
-}
-
-fn of_read(status: u16, said: Said, name: &str, place: &Location) -> Refusal {
-    let no = |what: String, hint: String| Refusal::new(Exit::StoreSaidNo, what, hint);
-    let Location { mount, rest, .. } = place;
-    let at = format!("`{name}`: {mount}/{rest}");
-    match (status, said) {
-        (_, Said::Deleted(version)) => no(
-            format!("{at} is deleted (version {version})"),
-            format!("bring it back: `vault kv undelete -versions={version} {}`, or write a new version", place.cli()),
-        ),
-        (_, Said::Destroyed(version)) => no(
-            format!("{at} is destroyed (version {version})"),
-            format!("it cannot be brought back; write a new version: `vault kv put {} FIELD=VALUE`", place.cli()),
-        ),
-        (_, Said::NoData) => {
-            no(format!("{at} holds no data"), format!("write it: `vault kv put {} FIELD=VALUE`", place.cli()))
-        }
-        (403, _) => no(format!("{at} is forbidden to this token"), policy_hint(place)),
-        (404, Said::NoMount) => no(
-            format!("{at}: nothing is mounted at {mount}/"),
-            "`vault secrets list` shows the mounts; one of more than one segment is listed in [vault] mounts"
-                .to_owned(),
-        ),
-        (404, Said::IsKv2) => no(
-            format!("{at} is in a KV 2 mount, and the config says kv1"),
-            format!("set mounts.{mount} = \"kv2\" in [vault]"),
-        ),
-        (404, _) => no(format!("{at} does not exist"), missing_hint(place)),
-        _ => no(format!("{at}: vault answers {status}"), format!("try `vault kv get {}`", place.cli())),
-    }
-}
-
-fn policy_hint(place: &Location) -> String {
-    let stanza = format!("path \"{}\" {{ capabilities = [\"read\"] }}", place.policy_path());
-    format!("add to its policy: {stanza}{}", data_hint(place))
-}
-
-fn missing_hint(place: &Location) -> String {
-    let kv1 = match place.kind {
-        MountKind::Kv2 => format!("; if the mount is KV 1, set mounts.{} = \"kv1\" in [vault]", place.mount),
-        MountKind::Kv1 => String::new(),
-    };
-    format!("write it: `vault kv put {} FIELD=VALUE`{}{kv1}", place.cli(), data_hint(place))
-}
-
-/// The usual slip: the API's path instead of the command's.
-fn data_hint(place: &Location) -> String {
-    match (place.kind, place.rest.strip_prefix("data/")) {
-        (MountKind::Kv2, Some(rest)) => format!("; or leave out data/: {}/{rest}", place.mount),
-        _ => String::new(),
     }
 }

@@ -65,6 +65,7 @@ fn prepared(plan: &Plan) -> (Preparation<'_>, Hostile) {
     let pipe = ends.pipe.take_writer().unwrap();
     let role = Role { pid: Pid::from_raw(i32::MAX), channel: ours, log: LogLines::new("fetcher", log) };
     let fetching = Fetching {
+        single_use: None,
         role,
         gifts: Vec::new(),
         allowance: Allowance::fetcher(2),

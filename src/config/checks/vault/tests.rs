@@ -23,18 +23,18 @@ fn filled(vault: &str, pairs: &[(&str, &str)]) -> Vault {
 fn the_environment_fills_what_is_missing_and_overrides_nothing() {
     let all = [("VAULT_ADDR", "https://env"), ("VAULT_NAMESPACE", "ns"), ("VAULT_CACERT", "/env.pem")];
     let vault = filled("", &all);
-    assert_eq!(vault.address.as_deref(), Some("https://env"));
+    assert_eq!(vault.address.0, ["https://env"]);
     assert_eq!((vault.namespace.as_deref(), vault.tls.ca.as_deref()), (Some("ns"), Some("/env.pem")));
     let own = "address = \"https://own\"\nnamespace = \"own\"\ntls = { ca = \"own.pem\" }";
     let vault = filled(own, &all);
-    assert_eq!(vault.address.as_deref(), Some("https://own"));
+    assert_eq!(vault.address.0, ["https://own"]);
     assert_eq!((vault.namespace.as_deref(), vault.tls.ca.as_deref()), (Some("own"), Some("own.pem")));
 }
 
 #[test]
 fn an_empty_variable_is_an_absent_one_and_a_relative_ca_is_under_the_working_directory() {
     let vault = filled("", &[("VAULT_ADDR", ""), ("VAULT_NAMESPACE", ""), ("VAULT_CACERT", "")]);
-    assert_eq!((vault.address, vault.namespace, vault.tls.ca), (None, None, None));
+    assert_eq!((vault.address.0.len(), vault.namespace, vault.tls.ca), (0, None, None));
     assert_eq!(filled("", &[("VAULT_CACERT", "ca.pem")]).tls.ca.as_deref(), Some("/work/ca.pem"));
 }
 
@@ -126,7 +126,7 @@ fn the_longest_listed_mount_wins_and_only_at_a_slash() {
         ("old/data/x", "old", MountKind::Kv1),
         ("secret/x/y", "secret", MountKind::Kv2),
     ] {
-        assert_eq!(mount_of(&vault, path), (mount, kind), "{path}");
+        assert_eq!(mount_of(&vault.mounts, path), (mount, kind), "{path}");
     }
 }
 
@@ -134,7 +134,7 @@ fn the_longest_listed_mount_wins_and_only_at_a_slash() {
 fn data_is_refused_after_a_kv2_mount_alone() {
     let judge = |path: &str| {
         let vault = config("mounts = { old = \"kv1\" }").vault.unwrap();
-        let secret = Secret { from: format!("vault:{path}#k").parse().unwrap(), max_age: None };
+        let secret = Secret { from: format!("vault:{path}#k").parse().unwrap(), max_age: None, encoding: None };
         reference(&vault, &"k".parse().unwrap(), &secret)
     };
     for path in ["secret/data/x", "secret/data"] {
