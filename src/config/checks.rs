@@ -3,6 +3,7 @@
 //! No host, no file: only what would be wrong on every machine. The first fault found is the one refused.
 
 mod confine;
+mod exec;
 mod secrets;
 mod variables;
 mod vault;
@@ -23,5 +24,6 @@ pub fn all(config: &Config) -> Check {
     secrets::check_deliveries(config)?;
     variables::check(config)?;
     vault::check(config)?;
+    exec::check(config)?;
     confine::check(config)
 }

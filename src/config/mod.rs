@@ -15,6 +15,7 @@ pub mod model;
 pub mod reference;
 pub mod schema;
 mod shapes;
+pub mod source;
 mod text;
 mod tree;
 pub mod values;

@@ -6,8 +6,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+mod exec;
+
+pub use exec::{Exec, Output};
+
 use super::reference::Reference;
-use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
+use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, TableName, UserSpec};
 
 /// The whole config: `portcullis.toml`, or flags, or both.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -25,6 +29,8 @@ pub struct Config {
     pub deliver: Deliver,
     pub age: Age,
     pub vault: Option<Vault>,
+    /// Commands that print secrets, each under the name that `exec:` references have.
+    pub exec: BTreeMap<TableName, Exec>,
     pub fetch: Fetch,
     pub confine: Confine,
 }
@@ -40,6 +46,7 @@ impl Default for Config {
             deliver: Deliver::default(),
             age: Age::default(),
             vault: None,
+            exec: BTreeMap::new(),
             fetch: Fetch::default(),
             confine: Confine::default(),
         }

@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod age;
+mod exec;
 mod file;
 mod given;
 mod judge;
+mod local;
 mod output;
 pub mod role;
 pub mod vault;

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::given::Given;
-use super::{age, file, judge, output, vault};
+use super::local::Local;
+use super::{exec, judge, output, vault};
 use crate::config::reference::Source;
 use crate::confine::verify::{Expected, Status};
 use crate::confine::{capabilities, dumps, filter, ids, landlock, limits};
@@ -180,15 +181,15 @@ fn fetch_all(
 ) -> Result<(Vec<Fetched>, Option<vault::Kept>), Refusal> {
     let mut found: BTreeMap<usize, Fetched> = BTreeMap::new();
     let of = |source| slice.secrets.iter().enumerate().filter(move |(_, wanted)| wanted.from.source == source);
-    if let Some(key) = &slice.age {
-        let key = age::key(key, given)?;
-        let mut files = age::Files::default();
-        for (index, wanted) in of(Source::Age) {
-            found.insert(index, files.value(wanted, &key, given)?);
-        }
+    let mut local = Local::new(slice.age.as_ref(), given)?;
+    for (index, wanted) in of(Source::Age).chain(of(Source::File)) {
+        found.insert(index, local.value(wanted, given)?);
     }
-    for (index, wanted) in of(Source::File) {
-        found.insert(index, file::value(wanted, given)?);
+    if !slice.exec.is_empty() {
+        let (places, wanted): (Vec<usize>, Vec<&Wanted>) = of(Source::Exec).unzip();
+        let texts = &slice.must_not_contain;
+        let values = exec::fetch(&slice.exec, &wanted, texts, &mut local, given, &reporter.channel)?;
+        found.extend(places.into_iter().zip(values));
     }
     let mut kept = None;
     if let Some(store) = &slice.vault {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
+pub mod command;
 pub mod fetcher;
 pub mod image;
 pub mod launcher;

@@ -4,13 +4,14 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::plan::{FetchPlan, IdentityFile, Key, LoginPlan, Plan, SecretPlan, StorePlan};
+use crate::plan::{ExecPlan, FetchPlan, IdentityFile, Key, LoginPlan, Plan, SecretPlan, StorePlan};
 use crate::refusal::Refusal;
 use crate::wire::slice::{
-    AgeKey, Credential, FetcherCage, OutputFile, Outputs, Place, Slice, VaultLogin, VaultStore, Wanted,
+    AgeKey, Credential, ExecOutput, FetcherCage, OutputFile, Outputs, Place, Slice, VaultLogin, VaultStore, Wanted,
 };
 
 use super::bundle::BundleEnds;
+use super::command::CommandEnds;
 use super::open::{self, Removable};
 use super::volume::Volumes;
 
@@ -23,7 +24,14 @@ pub struct Cut {
 
 /// The slice, and the files to give with it. Everything is opened here, by init, with the rights it was started with: the
 /// fetcher itself then needs none.
-pub fn cut(plan: &Plan, fetch: &FetchPlan, ends: &mut BundleEnds, left: Duration, check: bool) -> Result<Cut, Refusal> {
+pub fn cut(
+    plan: &Plan,
+    fetch: &FetchPlan,
+    ends: &mut BundleEnds,
+    commands: Vec<CommandEnds>,
+    left: Duration,
+    check: bool,
+) -> Result<Cut, Refusal> {
     let mut bag = Bag { gifts: Vec::new(), single_use: None };
     let mut volumes = Volumes::new(nix::unistd::geteuid().is_root());
     let secrets = fetch
@@ -33,6 +41,10 @@ pub fn cut(plan: &Plan, fetch: &FetchPlan, ends: &mut BundleEnds, left: Duration
         .collect::<Result<Vec<_>, Refusal>>()?;
     let age = fetch.age.as_ref().map(|key| age_key(key, &mut bag)).transpose()?;
     let vault = fetch.vault.as_ref().map(|store| vault(store, &mut bag)).transpose()?;
+    let printed = fetch.exec.iter().zip(commands);
+    let exec = printed
+        .map(|(command, ends)| output_of(command, ends, &mut volumes, &mut bag))
+        .collect::<Result<Vec<_>, Refusal>>()?;
     let cage = FetcherCage {
         ids: fetch.ids,
         address_space: fetch.address_space,
@@ -47,6 +59,7 @@ pub fn cut(plan: &Plan, fetch: &FetchPlan, ends: &mut BundleEnds, left: Duration
         secrets,
         age,
         vault,
+        exec,
         outputs,
         must_not_contain: fetch.must_not_contain.clone(),
         cage,
@@ -61,6 +74,22 @@ fn wanted(secret: &SecretPlan, volumes: &mut Volumes, bag: &mut Bag) -> Result<W
         file: secret.file.as_deref().map(|path| bag.open(&volumes.path(path))).transpose()?,
         max_age_secs: secret.max_age.map(|age| age.as_secs()),
         base64: secret.base64,
+    })
+}
+
+fn output_of(
+    command: &ExecPlan,
+    ends: CommandEnds,
+    volumes: &mut Volumes,
+    bag: &mut Bag,
+) -> Result<ExecOutput, Refusal> {
+    Ok(ExecOutput {
+        name: command.name.clone(),
+        raw: command.raw,
+        output: bag.put(ends.output),
+        inputs: command.inputs.iter().map(|input| wanted(input, volumes, bag)).collect::<Result<_, _>>()?,
+        credentials: ends.credentials.map(|fd| bag.put(fd)),
+        stdin: command.stdin.zip(ends.stdin.map(|fd| bag.put(fd))),
     })
 }
 

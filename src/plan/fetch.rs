@@ -1,12 +1,14 @@
 //! The fetcher's work, decided: which files it gets, which store it talks to, and what it is confined to.
 
+pub mod exec;
+
 use std::path::{Path, PathBuf};
 
 use super::Host;
 use super::model::{ClientFiles, FetchPlan, IdentityFile, Key, LoginPlan, SecretPlan, StorePlan};
 use crate::config::Loaded;
 use crate::config::model::{Age, Secret, Vault, VaultAuth, Wrapping};
-use crate::config::reference::Source;
+use crate::config::reference::{Reference, Source};
 use crate::config::values::SecretName;
 use crate::host::{Started, paths};
 use crate::refusal::Refusal;
@@ -30,7 +32,10 @@ pub fn decide(
         return Ok(None);
     }
     let places = Places { folder: &loaded.folder, credentials: credentials_directory(started) };
-    let uses = |source| config.secrets.values().any(|secret| secret.from.source == source);
+    let ids = fetcher_ids(loaded, host, notes)?;
+    let exec = exec::decide(loaded, host, started, &places, ids, notes)?;
+    let inputs = || exec.iter().flat_map(|command| &command.inputs).map(|input| input.from.source);
+    let uses = |source| config.secrets.values().map(|secret| secret.from.source).chain(inputs()).any(|s| s == source);
     let age = uses(Source::Age).then(|| age_key(&config.age, &places)).transpose()?;
     let vault = match &config.vault {
         Some(vault) if uses(Source::Vault) => Some(store(vault, &places)?),
@@ -46,7 +51,8 @@ pub fn decide(
         address_space: if matches!(age, Some(Key::Passphrase(_))) { ADDRESS_SPACE_FOR_SCRYPT } else { ADDRESS_SPACE },
         age,
         vault,
-        ids: fetcher_ids(loaded, host, notes)?,
+        exec,
+        ids,
         must_not_contain: haystack(loaded, started),
         landlock_abi: host.kernel.landlock.unwrap_or(0),
     }))
@@ -95,11 +101,7 @@ impl Places<'_> {
 fn wanted(name: &SecretName, secret: &Secret, places: &Places<'_>) -> Result<SecretPlan, Refusal> {
     let from = &secret.from;
     let key = format!("secrets.{name}");
-    let file = match from.source {
-        Source::Age => Some(places.file(&from.path, &key)?),
-        Source::File => Some(places.file(&format!("{}/{}", from.path.trim_end_matches('/'), from.field), &key)?),
-        Source::Vault => None,
-    };
+    let file = local_file(from, &key, places)?;
     Ok(SecretPlan {
         name: name.to_string(),
         from: from.clone(),
@@ -107,6 +109,15 @@ fn wanted(name: &SecretName, secret: &Secret, places: &Places<'_>) -> Result<Sec
         max_age: secret.max_age.map(|age| age.duration()),
         base64: secret.encoding.is_some(),
     })
+}
+
+/// The file that init opens for a reference, at the sources whose values are files of this host.
+fn local_file(from: &Reference, key: &str, places: &Places<'_>) -> Result<Option<PathBuf>, Refusal> {
+    match from.source {
+        Source::Age => places.file(&from.path, key).map(Some),
+        Source::File => places.file(&format!("{}/{}", from.path.trim_end_matches('/'), from.field), key).map(Some),
+        Source::Exec | Source::Vault => Ok(None),
+    }
 }
 
 fn age_key(age: &Age, places: &Places<'_>) -> Result<Key, Refusal> {

@@ -13,9 +13,10 @@ mod launch;
 mod model;
 mod show;
 
+pub use fetch::exec::reworded;
 pub use model::{
-    Cage, ClientFiles, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, IdentityFile, Ids, Image, Key,
-    LandlockPlan, Launch, LoginPlan, Plan, SecretPlan, StorePlan, SyscallPlan,
+    Cage, ClientFiles, Delivery, EnvDelivery, ExecPlan, FetchPlan, FileOut, Grant, GrantKind, IdentityFile, Ids, Image,
+    Key, LandlockPlan, Launch, LoginPlan, Plan, SecretPlan, StorePlan, SyscallPlan,
 };
 pub use show::{json, summary, text};
 
@@ -58,6 +59,7 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
         Origin::CommandLine => None,
     };
     identity::keep_out_of_change(file.as_deref(), &cage)?;
+    identity::keep_commands_out_of_change(fetch.as_ref(), &cage)?;
     let plan = Plan {
         deadline: config.deadline.duration(),
         stop_timeout: config.workload.stop_timeout.duration(),

@@ -149,11 +149,28 @@ pub struct FetchPlan {
     pub secrets: Vec<SecretPlan>,
     pub age: Option<Key>,
     pub vault: Option<StorePlan>,
+    /// The commands to run, in the order of their names.
+    pub exec: Vec<ExecPlan>,
     /// The fetcher's own ids, when started as root.
     pub ids: Option<(u32, u32)>,
     pub address_space: u64,
     pub must_not_contain: Vec<String>,
     pub landlock_abi: u32,
+}
+
+/// A command that prints secrets: a program in a cage of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExecPlan {
+    /// `NAME` of `[exec.NAME]`.
+    pub name: String,
+    /// Whether it prints one value as it is, or fields.
+    pub raw: bool,
+    pub launch: Launch,
+    pub cage: Cage,
+    /// What it logs in with, beside the files that its cage lets it read.
+    pub inputs: Vec<SecretPlan>,
+    /// Which of the inputs is its standard input.
+    pub stdin: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use nix::unistd::Pid;
 
+use super::commands::Running;
 use super::denials::Denials;
 use super::heard::broke;
 use super::{ignore, wait};
@@ -76,6 +77,8 @@ enum Errand {
 pub(super) struct Fetching {
     pub(super) role: Role,
     pub(super) gifts: Vec<OwnedFd>,
+    /// The gifts were sent: it hears of commands from then on.
+    pub(super) given: bool,
     pub(super) single_use: Option<Removable>,
     pub(super) allowance: Allowance,
     pub(super) bundle: Option<[u64; 3]>,
@@ -99,6 +102,7 @@ pub(super) struct Preparation<'a> {
     pub(super) signals: OwnedFd,
     pub(super) launching: Option<Launching>,
     pub(super) fetching: Option<Fetching>,
+    pub(super) commands: Vec<Running>,
     pub(super) denials: Option<Denials>,
     pub(super) ends: BundleEnds,
     pub(super) held: Vec<Arrived>,
@@ -124,6 +128,7 @@ pub(super) enum Source {
     LauncherLog,
     Fetcher,
     FetcherLog,
+    Command,
 }
 
 impl<'a> Preparation<'a> {
@@ -153,6 +158,7 @@ impl<'a> Preparation<'a> {
             signals,
             launching,
             fetching: None,
+            commands: Vec::new(),
             denials: None,
             ends,
             held: Vec::new(),
@@ -169,10 +175,12 @@ impl<'a> Preparation<'a> {
 
     fn start_fetcher(&mut self, errand: Errand) -> Result<(), Refusal> {
         let secrets = self.plan.fetch.as_ref().map_or(0, |fetch| fetch.secrets.len());
-        let started = roles::start_fetcher(self.plan, &mut self.ends, self.end, errand == Errand::Check)?;
+        let commands = self.start_commands()?;
+        let started = roles::start_fetcher(self.plan, &mut self.ends, commands, self.end, errand == Errand::Check)?;
         self.fetching = started.map(|Fetcher { role, gifts, single_use }| Fetching {
             role,
             gifts,
+            given: false,
             single_use,
             allowance: Allowance::fetcher(secrets),
             bundle: None,
@@ -247,6 +255,9 @@ impl<'a> Preparation<'a> {
     }
 
     fn too_late(&self) -> Refusal {
+        if let Some(refusal) = self.command_too_late() {
+            return refusal;
+        }
         const LOADED: &str = "see what else loads this host, or raise `deadline`";
         let (waiting, hint) = match (&self.launching, &self.fetching) {
             (_, Some(Fetching { ended: None, .. })) => {
@@ -271,12 +282,13 @@ impl<'a> Preparation<'a> {
             names.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(source, _)| source).collect::<Vec<_>>()
         };
         // Frames before deaths: a role may say its last word and end at once.
-        for source in [Source::LauncherLog, Source::FetcherLog, Source::Launcher, Source::Fetcher, Source::Signals] {
+        let logs = [Source::LauncherLog, Source::FetcherLog, Source::Command];
+        for source in logs.into_iter().chain([Source::Launcher, Source::Fetcher, Source::Signals]) {
             if ready.contains(&source) {
                 self.hear(source)?;
             }
         }
-        Ok(())
+        Ok(self.tell_of_commands()?)
     }
 
     fn sources(&self) -> Vec<(Source, BorrowedFd<'_>)> {
@@ -293,11 +305,13 @@ impl<'a> Preparation<'a> {
             }
             sources.extend(fetching.role.log.as_fd().map(|fd| (Source::FetcherLog, fd)));
         }
+        sources.extend(self.command_errors().map(|fd| (Source::Command, fd)));
         sources
     }
 
     /// Ends what was started and waits for it: nothing is left behind. Both roles die of KILL at once, so this is short.
     fn end_all(&mut self) {
+        self.end_commands();
         let launcher = self.launching.iter().filter(|l| l.ended.is_none()).map(|l| l.launcher.role.pid);
         let fetcher = self.fetching.iter().filter(|f| f.ended.is_none()).map(|f| f.role.pid);
         let pids: Vec<Pid> = launcher.chain(fetcher).collect();

@@ -23,6 +23,8 @@ pub enum Tag {
     Refused = 5,
     /// Init to fetcher: a = number of descriptors that travel with the frame.
     Give = 16,
+    /// Init to fetcher: a command has ended, and well. a = its index.
+    Ended = 18,
     /// Init to launcher: the bundle is complete; become the workload.
     Go = 17,
 }
@@ -30,7 +32,7 @@ pub enum Tag {
 /// `set_at` where no store vouches for a time.
 pub const NO_TIME: u64 = i64::MIN as u64;
 
-const TAGS: [Tag; 10] = [
+const TAGS: [Tag; 11] = [
     Tag::Ready,
     Tag::Secret,
     Tag::Bundle,
@@ -40,6 +42,7 @@ const TAGS: [Tag; 10] = [
     Tag::Beyond,
     Tag::Used,
     Tag::Give,
+    Tag::Ended,
     Tag::Go,
 ];
 const MAGIC: u8 = 0xB7;

@@ -21,6 +21,7 @@ pub struct Slice {
     pub secrets: Vec<Wanted>,
     pub age: Option<AgeKey>,
     pub vault: Option<VaultStore>,
+    pub exec: Vec<ExecOutput>,
     pub outputs: Outputs,
     /// Texts in which no fetched value may stand: the config, the command, the environment.
     pub must_not_contain: Vec<String>,
@@ -75,6 +76,22 @@ pub struct Credential {
     pub wrapped_path: Option<String>,
     /// Init waits to hear that it was used, and removes the file.
     pub single_use: bool,
+}
+
+/// A command that runs beside the fetcher: what it prints, and what it is given to log in with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExecOutput {
+    /// `NAME` of `[exec.NAME]`.
+    pub name: String,
+    /// Whether it prints one value as it is, or fields.
+    pub raw: bool,
+    /// What it prints: the read end.
+    pub output: Place,
+    pub inputs: Vec<Wanted>,
+    /// Where all inputs go, as JSON.
+    pub credentials: Option<Place>,
+    /// Where one of the inputs goes, as it is.
+    pub stdin: Option<(usize, Place)>,
 }
 
 /// Where the bundle goes. Each place is the write end of a pipe, or a memfd to fill and seal.

@@ -42,7 +42,7 @@ fn command(command: &[String]) -> Check {
 }
 
 /// Values are named, not shown: a variable's may be nobody's business.
-fn no_nul(text: &str, name: &str, path: impl IntoIterator<Item = Step>) -> Check {
+pub(super) fn no_nul(text: &str, name: &str, path: impl IntoIterator<Item = Step>) -> Check {
     if text.contains('\0') {
         let what = format!("{name} has a NUL byte in it");
         return Err(Fault::said(path, what, "arguments, variables and file names cannot hold one: remove it"));

@@ -77,6 +77,13 @@ pub const FETCHER_RESOLVER: Conditional = Conditional {
     ],
 };
 
+/// What a command that prints secrets is refused, beside what every program is.
+pub const COMMAND_NEVER: &[Group] = &[Group {
+    who: "nobody",
+    why: "leaves the process group by which the command is ended with all that it started",
+    calls: calls![SYS_setpgid SYS_setsid],
+}];
+
 /// Init once the workload runs: wait, forward, reap, answer, tell, end.
 pub const INIT: &[Group] = &[
     Group {
