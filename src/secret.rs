@@ -65,6 +65,11 @@ impl Capabilities {
         Capabilities(self.0 & !Capabilities::of(words.iter().copied()).0)
     }
 
+    /// Whether it has one of these.
+    pub fn has(self, words: &[&str]) -> bool {
+        self.0 & Capabilities::of(words.iter().copied()).0 != 0
+    }
+
     pub fn words(self) -> Vec<&'static str> {
         let has = |(at, word): (usize, &&'static str)| (self.0 & 1 << at != 0).then_some(*word);
         Self::WORDS.iter().enumerate().filter_map(has).collect()
@@ -96,6 +101,7 @@ mod tests {
         let some = Capabilities::of(["read", "update", "teleport", "deny"].into_iter());
         assert_eq!(Capabilities::from_bits(some.bits()), Some(some));
         assert_eq!(some.words(), ["read", "update", "other"]);
+        assert!(some.has(&["list", "read"]) && !some.has(&["list"]));
         assert_eq!(some.without(&["read"]).words(), ["update", "other"]);
         assert_eq!(Capabilities::from_bits(1 << 10), None);
         assert_eq!(Capabilities::of(["deny"].into_iter()), Capabilities::default());

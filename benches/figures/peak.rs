@@ -28,7 +28,7 @@ pub fn section(stage: &Stage) {
     let role = bao.role(&["secret/data/measured"]);
     let (honest, code) = measure(stage, &with_vault(stage, &bao.address, &bao.ca.pem, &role, 0));
     assert_eq!(code, 0, "{}", stage.log());
-    verdict("one secret by vault:, an honest answer", honest, 16.0, "MiB");
+    verdict("one secret by vault:, an honest answer", honest, 8.0, "MiB");
 
     let floods: [(&str, Script); 2] = [("announced", announced), ("in chunks", chunked)];
     for (how, flood) in floods {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Host;
 use super::model::{ClientFiles, FetchPlan, IdentityFile, Key, LoginPlan, SecretPlan, StorePlan};
 use crate::config::Loaded;
-use crate::config::model::{Age, Secret, Vault, VaultAuth, Wrapping};
+use crate::config::model::{Age, Leases, Secret, Vault, VaultAuth, Wrapping};
 use crate::config::reference::{Reference, Source};
 use crate::config::values::SecretName;
 use crate::host::{Started, paths};
@@ -41,6 +41,7 @@ pub fn decide(
         Some(vault) if uses(Source::Vault) => Some(store(vault, &places)?),
         _ => None,
     };
+    notes.extend(vault.iter().flat_map(store_notes));
     let secrets = config
         .secrets
         .iter()
@@ -157,6 +158,24 @@ fn store(vault: &Vault, places: &Places<'_>) -> Result<StorePlan, Refusal> {
         leases: vault.leases,
         login: login(&vault.auth, places)?,
     })
+}
+
+/// What an operator should know before a start.
+fn store_notes(store: &StorePlan) -> Vec<String> {
+    let mut notes = Vec::new();
+    if store.leases == Leases::Unkept {
+        notes.push("leases = \"unkept\": a value that is leased ends with its lease, and nothing renews it".to_owned());
+    }
+    let once = match &store.login {
+        LoginPlan::AppRole { secret_id: file, .. } | LoginPlan::Token { token: file } => {
+            file.wrapped || file.single_use
+        }
+        _ => false,
+    };
+    if once {
+        notes.push("the store's identity is good for one use, and `check --live` is one".to_owned());
+    }
+    notes
 }
 
 fn authority(vault: &Vault, places: &Places<'_>) -> Result<PathBuf, Refusal> {

@@ -61,6 +61,20 @@ impl Bao {
         shared.as_ref()
     }
 
+    /// A server of one's own, set up like the shared one.
+    pub fn own() -> Option<Bao> {
+        let mut bao = Bao::start(binary()?);
+        bao.set_up();
+        Some(bao)
+    }
+
+    /// Stops it in the middle of whatever it does, until the guard is dropped.
+    pub fn frozen(&self) -> Frozen {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("our own child");
+        Frozen(pid)
+    }
+
     /// A server of one's own that was initialised and never unsealed.
     pub fn sealed() -> Option<Bao> {
         let bao = Bao::start(binary()?);
@@ -76,24 +90,30 @@ impl Bao {
     fn start(binary: PathBuf) -> Bao {
         let dir = super::scratch("bao");
         let ca = Ca::new(&dir);
-        let issued = ca.issue("server");
-        let ports: Vec<u16> = free_ports(3);
+        Bao::start_in(binary, dir, ca, free_ports(3), "storage \"inmem\" {}\n")
+    }
+
+    /// With this storage, in a directory, with certificates of a CA.
+    fn start_in(binary: PathBuf, dir: PathBuf, ca: Ca, ports: Vec<u16>, storage: &str) -> Bao {
+        let issued = ca.issue(&format!("server-{}", ports[0]));
         let listener = |port: u16, min: &str, max: &str| {
             format!(
                 "listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n tls_cert_file = {:?}\n tls_key_file = {:?}\n tls_min_version = \"{min}\"\n tls_max_version = \"{max}\"\n}}\n",
                 issued.cert, issued.key
             )
         };
+        // A member of a cluster listens for the others at a fourth port.
+        let cluster = ports.get(3).map(|port| format!(" cluster_address = \"127.0.0.1:{port}\"\n}}\n"));
+        let cluster = cluster.unwrap_or_else(|| "}\n".to_owned());
         let config = format!(
-            "storage \"inmem\" {{}}\ndisable_mlock = true\nlog_level = \"warn\"\napi_addr = \"https://127.0.0.1:{}\"\n{}{}{}audit \"file\" \"requests\" {{ options {{ file_path = {:?} hmac_accessor = \"false\" }} }}\n",
+            "{storage}disable_mlock = true\nlog_level = \"warn\"\napi_addr = \"https://localhost:{}\"\n{}{}{}audit \"file\" \"requests\" {{ options {{ file_path = \"audit.log\" hmac_accessor = \"false\" }} }}\n",
             ports[0],
-            listener(ports[0], "tls13", "tls13"),
+            listener(ports[0], "tls13", "tls13").replace("}\n", &cluster),
             listener(ports[1], "tls12", "tls12"),
             listener(ports[2], "tls13", "tls13").replace(
                 "}\n",
                 &format!(" tls_require_and_verify_client_cert = true\n tls_client_ca_file = {:?}\n}}\n", ca.file())
             ),
-            dir.join("audit.log"),
         );
         std::fs::write(dir.join("bao.hcl"), config).expect("bao.hcl");
         let child = spawn(binary, dir.clone());
@@ -104,10 +124,13 @@ impl Bao {
         bao
     }
 
-    fn set_up(&mut self) {
+    /// Returns the key that unseals it.
+    fn set_up(&mut self) -> String {
         let init = self.call("PUT", "sys/init", json!({"secret_shares": 1, "secret_threshold": 1}));
         self.root_token = init["root_token"].as_str().expect("a root token").to_owned();
         self.call("PUT", "sys/unseal", json!({"key": init["keys"][0]}));
+        let active = || self.try_call("GET", "sys/health", Value::Null);
+        self.wait_until("it leads", || active().is_ok_and(|(status, _)| status == 200));
         self.call("POST", "sys/mounts/secret", json!({"type": "kv", "options": {"version": "2"}}));
         self.call("POST", "sys/mounts/teams/kv", json!({"type": "kv", "options": {"version": "2"}}));
         self.call("POST", "sys/mounts/old", json!({"type": "kv", "options": {"version": "1"}}));
@@ -117,6 +140,7 @@ impl Bao {
             let put = || self.try_call("POST", &format!("{mount}/data/ready"), json!({"data": {"ready": "yes"}}));
             self.wait_until("the KV mount is upgraded", || put().is_ok_and(|(status, _)| status == 200));
         }
+        init["keys"][0].as_str().expect("a key").to_owned()
     }
 
     /// An API call that must succeed, by the root token.
@@ -234,13 +258,79 @@ impl Drop for Bao {
     }
 }
 
+/// Three real servers on raft, unsealed, with the mounts of the shared one.
+pub struct Cluster {
+    pub nodes: Vec<Bao>,
+}
+
+impl Cluster {
+    pub fn start() -> Option<Cluster> {
+        let binary = binary()?;
+        let ca = Ca::new(&super::scratch("raft-ca"));
+        let ports: Vec<Vec<u16>> = free_ports(12).chunks(4).map(<[u16]>::to_vec).collect();
+        let first = format!("https://127.0.0.1:{}", ports[0][0]);
+        let node = |(at, ports): (usize, &Vec<u16>)| {
+            let dir = super::scratch("raft");
+            std::fs::create_dir(dir.join("raft")).expect("a directory");
+            let join =
+                format!("retry_join {{\n leader_api_addr = \"{first}\"\n leader_ca_cert_file = {:?}\n }}\n", ca.file());
+            let storage = format!(
+                "storage \"raft\" {{\n path = {:?}\n node_id = \"n{at}\"\n performance_multiplier = 1\n {} }}\ncluster_addr = \"https://127.0.0.1:{}\"\n",
+                dir.join("raft"),
+                if at == 0 { "" } else { &join },
+                ports[3]
+            );
+            Bao::start_in(binary.clone(), dir, ca.clone(), ports.clone(), &storage)
+        };
+        let mut nodes: Vec<Bao> = ports.iter().enumerate().map(node).collect();
+        let key = nodes[0].set_up();
+        let root_token = nodes[0].root_token.clone();
+        for node in &mut nodes[1..] {
+            node.root_token.clone_from(&root_token);
+            // Accepted once the node has found the first one; a second time would begin anew.
+            let unseal = || node.try_call("PUT", "sys/unseal", json!({ "key": key }));
+            node.wait_until("it takes the key", || unseal().is_ok_and(|(status, _)| status == 200));
+            let status = || node.try_call("GET", "sys/seal-status", Value::Null);
+            node.wait_until("it has joined", || status().is_ok_and(|(_, answer)| answer["sealed"] == false));
+            let healthy = || node.try_call("GET", "sys/health?standbyok=true", Value::Null);
+            node.wait_until("it is healthy", || healthy().is_ok_and(|(status, _)| status == 200));
+        }
+        // A member that has no vote yet cannot elect anybody.
+        let first = &nodes[0];
+        first.call("POST", "sys/storage/raft/autopilot/configuration", json!({"server_stabilization_time": "1s"}));
+        first.wait_until("all have a vote", || {
+            let answer = first.call("GET", "sys/storage/raft/configuration", Value::Null);
+            let servers = answer["data"]["config"]["servers"].as_array().cloned().unwrap_or_default();
+            servers.len() == 3 && servers.iter().all(|server| server["voter"] == true)
+        });
+        Some(Cluster { nodes })
+    }
+
+    /// Who leads now.
+    pub fn leader(&self) -> Option<usize> {
+        let leads =
+            |node: &Bao| node.try_call("GET", "sys/leader", Value::Null).is_ok_and(|(_, a)| a["is_self"] == true);
+        self.nodes.iter().position(leads)
+    }
+}
+
+/// A server that stands still.
+pub struct Frozen(nix::unistd::Pid);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        nix::sys::signal::kill(self.0, nix::sys::signal::Signal::SIGCONT).expect("our own child");
+    }
+}
+
 /// The death signal follows the thread that forks, and test threads end: so this one never does.
 fn spawn(binary: PathBuf, dir: PathBuf) -> Child {
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {
         let log = std::fs::File::create(dir.join("log")).expect("a log");
         let mut command = Command::new(binary);
-        command.arg("server").arg("-config").arg(dir.join("bao.hcl"));
+        // Members of a cluster must have the same audit devices, each its own file: by a relative path.
+        command.arg("server").arg("-config").arg(dir.join("bao.hcl")).current_dir(&dir);
         command.env_clear().stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log);
         // SAFETY: prctl is async-signal-safe and touches nothing that the parent's memory holds.
         unsafe {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A CA in a directory.
+#[derive(Clone)]
 pub struct Ca {
     dir: PathBuf,
     pub pem: Vec<u8>,

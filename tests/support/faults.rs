@@ -42,7 +42,7 @@ impl FaultServer {
 
     /// With one more path that has a usual answer, in JSON.
     pub fn start_with(issued: &Issued, script: Script, more: Option<(&'static str, &'static str)>) -> FaultServer {
-        let (seen, tokens): (Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>) = Default::default();
+        let (seen, tokens) = (Arc::new(Mutex::new(Vec::<String>::new())), Arc::new(Mutex::new(Vec::new())));
         let (log, token_log) = (Arc::clone(&seen), Arc::clone(&tokens));
         let port = listen_tls(issued, move |stream| {
             while let Some(Asked { path, token, .. }) = next_request(stream) {

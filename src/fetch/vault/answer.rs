@@ -227,6 +227,7 @@ fn said(reply: &Reply) -> Said {
     let says = |phrase: &str| lines().any(|line| line.contains(phrase));
     match () {
         () if says("is sealed") => Said::Sealed,
+        () if says("active cluster node not found") => Said::NoLeader,
         () if says("no handler for route") => Said::NoMount,
         () if says("versioned K/V") || says("Invalid path for a versioned") => Said::IsKv2,
         () => Said::Nothing,

@@ -18,7 +18,7 @@ use crate::secret::SecretText;
 
 use super::address::Address;
 use super::transport::{Reply, Transport};
-use super::trouble::Trouble;
+use super::trouble::{Said, Trouble};
 use super::words::{self, Peer};
 
 pub struct Cluster {
@@ -84,19 +84,32 @@ impl Cluster {
             }
             match self.next(&outcome, &asked) {
                 Some((next, why)) => self.pass_over(at, next, why),
-                None => return outcome,
+                None => return outcome.and_then(|reply| self.unless_leaderless(reply)),
             }
         }
+    }
+
+    /// A standby that leads back to where nobody served: the cluster has no active node for now.
+    fn unless_leaderless(&self, reply: Reply) -> Result<Reply, Trouble> {
+        match self.redirect(&reply) {
+            Some(_) => Err(Trouble::Status(reply.status, Said::NoLeader)),
+            None => Ok(reply),
+        }
+    }
+
+    /// The listed server that an answer redirects to, if it does.
+    fn redirect(&self, reply: &Reply) -> Option<usize> {
+        let location = reply.location.as_deref().filter(|_| matches!(reply.status, 301 | 302 | 307 | 308))?;
+        self.servers.iter().position(|server| server.address.is_of(location))
     }
 
     /// Who is to be asked instead, and why.
     fn next(&self, outcome: &Result<Reply, Trouble>, asked: &[bool]) -> Option<(usize, String)> {
         let unasked = || asked.iter().position(|asked| !asked);
         match outcome {
-            Ok(reply) if matches!(reply.status, 301 | 302 | 307 | 308) => {
-                let location = reply.location.as_deref()?;
-                let listed = self.servers.iter().position(|server| server.address.is_of(location))?;
-                (!asked[listed]).then(|| (listed, "redirects to another".to_owned()))
+            Ok(reply) if self.redirect(reply).is_some() => {
+                let listed = self.redirect(reply).filter(|listed| !asked[*listed]).or_else(unasked)?;
+                Some((listed, "redirects to another".to_owned()))
             }
             Ok(reply) if matches!(reply.status, 472 | 473 | 503) => {
                 Some((unasked()?, format!("is a standby, sealed or down ({})", reply.status)))

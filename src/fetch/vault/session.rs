@@ -23,7 +23,7 @@ use super::location::{How, Location};
 use super::login::{self, Used};
 use super::retry::{self, LAG, OUTAGE};
 use super::transport::Reply;
-use super::trouble::Trouble;
+use super::trouble::{Said, Trouble};
 use super::words::{self, Step};
 use super::{Login, Want, by, field};
 
@@ -119,12 +119,17 @@ impl Session {
 
     async fn read(&self, want: &Want, place: &Location) -> Result<Document, Refusal> {
         let pauses = |trouble: &Trouble| match trouble {
-            Trouble::Status(403, _) if self.token.own => Some(LAG),
+            Trouble::Status(403, said) => (self.token.own && *said != Said::Denied).then_some(LAG),
             Trouble::Status(412, _) => Some(LAG),
             trouble if place.mints() => trouble.surely_not_done().then_some(OUTAGE),
             trouble => trouble.may_pass().then_some(OUTAGE),
         };
-        let attempt = async || answer::secret(&self.get(place).await?, &place.how);
+        let attempt = async || match answer::secret(&self.get(place).await?, &place.how) {
+            Err(Trouble::Status(403, _)) if self.token.own && self.is_denied(place).await => {
+                Err(Trouble::Status(403, Said::Denied))
+            }
+            other => other,
+        };
         let step = || Step::Read { name: want.name.clone(), place, own: self.token.own };
         let document = by(self.work_end, retry::retrying(self.work_end, pauses, attempt))
             .await
@@ -136,6 +141,15 @@ impl Session {
             }
         }
         Ok(document)
+    }
+
+    /// A fresh token may be unknown to a replica for a moment, and then all is forbidden. Where the store knows it and says
+    /// what it may do, a no is final. False where that cannot be asked.
+    async fn is_denied(&self, place: &Location) -> bool {
+        match self.capabilities(std::slice::from_ref(place)).await {
+            Ok(found) => found.iter().all(|all| !all.has(used(place)) && !all.has(&["root"])),
+            Err(_) => false,
+        }
     }
 
     async fn get(&self, place: &Location) -> Result<Reply, Trouble> {
@@ -151,17 +165,21 @@ impl Session {
         }
     }
 
-    /// What the token may do at each place beyond what is used. A question: it changes nothing.
+    /// What the token may do at each place beyond what is used.
     pub async fn beyond(&self, places: &[Location]) -> Result<Vec<Capabilities>, Refusal> {
-        let paths: Vec<String> = places.iter().map(Location::policy_path).collect();
-        let call = Call::write("sys/capabilities-self".to_owned(), json!({ "paths": paths }));
-        let attempt = async || answer::capabilities(&self.cluster.send(&call, Some(&self.token.token)).await?, &paths);
         let pauses = |trouble: &Trouble| trouble.may_pass().then_some(OUTAGE);
-        let found = by(self.work_end, retry::retrying(self.work_end, pauses, attempt))
+        let asked = retry::retrying(self.work_end, pauses, async || self.capabilities(places).await);
+        let found = by(self.work_end, asked)
             .await
             .map_err(|trouble| words::refusal(trouble, &self.cluster.peer(), &Step::Capabilities))?;
-        let used = |place: &Location| if place.is_written() { ["create", "update"] } else { ["read", "read"] };
-        Ok(found.iter().zip(places).map(|(all, place)| all.without(&used(place))).collect())
+        Ok(found.iter().zip(places).map(|(all, place)| all.without(used(place))).collect())
+    }
+
+    /// A question: it changes nothing.
+    async fn capabilities(&self, places: &[Location]) -> Result<Vec<Capabilities>, Trouble> {
+        let paths: Vec<String> = places.iter().map(Location::policy_path).collect();
+        let call = Call::write("sys/capabilities-self".to_owned(), json!({ "paths": paths }));
+        answer::capabilities(&self.cluster.send(&call, Some(&self.token.token)).await?, &paths)
     }
 
     /// Which addresses of the cluster did not serve, and why.
@@ -209,4 +227,9 @@ impl Session {
         let work = self.cluster.send(&RevokeTokenSelfRequest {}, Some(&self.token.token));
         answer::revoked(&by(until, work).await?)
     }
+}
+
+/// The capabilities of which a place needs one.
+fn used(place: &Location) -> &'static [&'static str] {
+    if place.is_written() { &["create", "update"] } else { &["read"] }
 }

@@ -53,6 +53,10 @@ pub enum Said {
     Destroyed(u64),
     NoData,
     NoToken,
+    /// A standby that knows no active node: the request went nowhere.
+    NoLeader,
+    /// The policy itself says no: no replica will say otherwise.
+    Denied,
     /// Asked to come back after so many seconds.
     Wait(u64),
 }
@@ -65,7 +69,7 @@ impl Trouble {
 
     /// Worth another try of a request that mints: the store has surely not done it, and may soon.
     pub fn surely_not_done(&self) -> bool {
-        matches!(self, Trouble::Refused | Trouble::Status(412 | 429 | 503, _))
+        matches!(self, Trouble::Refused | Trouble::Status(412 | 429 | 503, _) | Trouble::Status(_, Said::NoLeader))
     }
 
     /// There was no conversation: another address of the cluster may do better.

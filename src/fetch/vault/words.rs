@@ -235,6 +235,10 @@ fn of_status(status: u16, said: Said, peer: &Peer, step: &Step) -> Refusal {
             format!("vault at {address} is sealed"),
             "unseal it: `vault operator unseal`; a new one is set up by `vault operator init`",
         ),
+        (_, Said::NoLeader) => down(
+            format!("vault at {address} is a standby, and its cluster has no active node"),
+            "see `vault operator raft list-peers` and `vault status` on each node; an election takes some seconds",
+        ),
         (300..=399, _) => down(
             format!("vault at {address} redirects ({status}) to where [vault] address does not lead"),
             "add the active node to the list in [vault] address: `vault status` names it as HA Cluster or Active Node Address",
