@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+mod aws;
 mod exec;
 
+pub use aws::{Assume, Aws, AwsAuth, default_profile, imds_endpoint};
 pub use exec::{Exec, Output};
 
 use super::reference::Reference;
@@ -34,6 +36,7 @@ pub struct Config {
     pub deliver: Deliver,
     pub age: Age,
     pub vault: Option<Vault>,
+    pub aws: Option<Aws>,
     /// Commands that print secrets, each under the name that `exec:` references have.
     pub exec: BTreeMap<TableName, Exec>,
     pub fetch: Fetch,
@@ -51,6 +54,7 @@ impl Default for Config {
             deliver: Deliver::default(),
             age: Age::default(),
             vault: None,
+            aws: None,
             exec: BTreeMap::new(),
             fetch: Fetch::default(),
             confine: Confine::default(),

@@ -87,6 +87,7 @@ impl Reference {
         }
         match self.source {
             Source::Age => self.judge_pointer(),
+            Source::Aws => self.judge_aws().and_then(|()| self.judge_pointer()),
             Source::Exec => self.judge_exec().and_then(|()| self.judge_pointer()),
             Source::File => self.judge_file(),
             Source::Vault => self.judge_vault().and_then(|()| self.judge_pointer()),
@@ -108,6 +109,17 @@ impl Reference {
                 Err(("its field has a `/`", "the directory stands before `#`, one file's name after it"))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn judge_aws(&self) -> Result<(), Fault> {
+        let may_stand = |b: u8| b.is_ascii_alphanumeric() || b"/_+=.@:-".contains(&b);
+        match self.path.bytes().all(may_stand) {
+            true => Ok(()),
+            false => Err((
+                "its path is no name and no ARN of a secret",
+                "a name has letters, digits and /_+=.@- as AWS Secrets Manager shows it",
+            )),
         }
     }
 

@@ -31,6 +31,7 @@ mod shapes {
     }
 
     const NAME: &str = "^[A-Za-z_][A-Za-z0-9_]{0,63}$";
+    const AWS_NAME: &str = "[A-Za-z0-9/_+=.@:-]+";
     const IDENTIFIER: &str = "[A-Za-z_][A-Za-z0-9_]{0,63}";
     /// Digits alone are a number of at most 32 bits, whatever zeros stand before it; all else but `:` is a name.
     const ID: &str = r"(?:0*[0-9]{1,10}|[^\x00\n:]*[^\x00\n:0-9][^\x00\n:]*)";
@@ -47,10 +48,10 @@ mod shapes {
         let age = format!("age:{path}#{FIELD}");
         let file = format!("file:{path}#{file}");
         let vault = format!("vault:{VAULT_PART}(?:/{VAULT_PART})*#{FIELD}");
-        let exec = format!("exec:{IDENTIFIER}");
-        let with_field = format!("(?:{age}|{exec}#{FIELD}|{file}|{vault}){QUERY}");
+        let whole = format!("(?:exec:{IDENTIFIER}|aws:{AWS_NAME})");
+        let with_field = format!("(?:{age}|{whole}#{FIELD}|{file}|{vault}){QUERY}");
         // Without a field a `#` after the `?` is a field in the wrong place.
-        let whole = format!("{exec}{}", QUERY.replace("CTRL", "#CTRL"));
+        let whole = format!("{whole}{}", QUERY.replace("CTRL", "#CTRL"));
         format!("^(?:{with_field}|{whole})$").replace("CTRL", r"\x00-\x1f\x7f-\x9f")
     }
 

@@ -7,6 +7,7 @@
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     Age,
+    Aws,
     Exec,
     File,
     Vault,
@@ -26,11 +27,14 @@ pub struct Traits {
 }
 
 impl Source {
-    pub const ALL: [Source; 4] = [Source::Age, Source::Exec, Source::File, Source::Vault];
+    pub const ALL: [Source; 5] = [Source::Age, Source::Aws, Source::Exec, Source::File, Source::Vault];
 
     pub const fn traits(self) -> Traits {
         match self {
             Source::Age => Traits { name: "age", whole: false, query: &[], timeless: None, base64: false },
+            Source::Aws => {
+                Traits { name: "aws", whole: true, query: &["stage", "version"], timeless: None, base64: true }
+            }
             Source::Exec => Traits {
                 name: "exec",
                 whole: true,

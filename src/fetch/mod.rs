@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod age;
+mod ask_aws;
+mod aws;
 mod exec;
 mod file;
 mod given;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::given::Given;
 use super::local::Local;
-use super::{exec, judge, output, vault};
+use super::{ask_aws, exec, judge, output, vault};
 use crate::config::reference::Source;
 use crate::confine::verify::{Expected, Status};
 use crate::confine::{capabilities, dumps, filter, ids, landlock, limits};
@@ -191,6 +191,11 @@ fn fetch_all(
         let values = exec::fetch(&slice.exec, &wanted, texts, &mut local, given, &reporter.channel)?;
         found.extend(places.into_iter().zip(values));
     }
+    if let Some(store) = &slice.aws {
+        let (places, wanted): (Vec<usize>, Vec<&Wanted>) = of(Source::Aws).unzip();
+        let values = ask_aws::values(store, &wanted, given, deadline, slice.check)?;
+        found.extend(places.into_iter().zip(values));
+    }
     let mut kept = None;
     if let Some(store) = &slice.vault {
         let wanted: Vec<(usize, &Wanted)> = of(Source::Vault).collect();
@@ -288,7 +293,7 @@ fn credential(file: &Credential, text: SecretText) -> vault::Credential {
 }
 
 /// A credential file holds one line; the newline that editors add is not part of it.
-fn one_line(text: SecretText, what: &str) -> Result<SecretText, Refusal> {
+pub(super) fn one_line(text: SecretText, what: &str) -> Result<SecretText, Refusal> {
     let line = text.expose().trim();
     if line.is_empty() || line.contains(char::is_whitespace) {
         let found = if line.is_empty() { "is empty" } else { "holds more than one word" };

@@ -1,5 +1,7 @@
 //! The fetcher's slice: the plan's part of it, and the list of descriptors that goes with it.
 
+mod aws;
+
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -41,6 +43,7 @@ pub fn cut(
         .collect::<Result<Vec<_>, Refusal>>()?;
     let age = fetch.age.as_ref().map(|key| age_key(key, &mut bag)).transpose()?;
     let vault = fetch.vault.as_ref().map(|store| vault(store, &mut bag)).transpose()?;
+    let aws = fetch.aws.as_ref().map(|store| aws::part(store, &mut bag)).transpose()?;
     let printed = fetch.exec.iter().zip(commands);
     let exec = printed
         .map(|(command, ends)| output_of(command, ends, &mut volumes, &mut bag))
@@ -48,8 +51,8 @@ pub fn cut(
     let cage = FetcherCage {
         ids: fetch.ids,
         address_space: fetch.address_space,
-        connect: fetch.vault.iter().flat_map(|store| store.ports.clone()).collect(),
-        resolve: fetch.vault.as_ref().is_some_and(|store| store.resolve),
+        connect: fetch.ports(),
+        resolve: fetch.resolves(),
         landlock_abi: fetch.landlock_abi,
     };
     let outputs = outputs(plan, ends, &mut bag)?;
@@ -59,6 +62,7 @@ pub fn cut(
         secrets,
         age,
         vault,
+        aws,
         exec,
         outputs,
         must_not_contain: fetch.must_not_contain.clone(),

@@ -1,6 +1,9 @@
 //! The fetcher's work, decided: which files it gets, which store it talks to, and what it is confined to.
 
+mod aws;
 pub mod exec;
+
+pub use aws::near_port;
 
 use std::path::{Path, PathBuf};
 
@@ -42,6 +45,7 @@ pub fn decide(
         _ => None,
     };
     notes.extend(vault.iter().flat_map(store_notes));
+    let aws = config.aws.as_ref().filter(|_| uses(Source::Aws)).map(|aws| aws::decide(aws, &places)).transpose()?;
     let secrets = config
         .secrets
         .iter()
@@ -52,6 +56,7 @@ pub fn decide(
         address_space: if matches!(age, Some(Key::Passphrase(_))) { ADDRESS_SPACE_FOR_SCRYPT } else { ADDRESS_SPACE },
         age,
         vault,
+        aws,
         exec,
         ids,
         must_not_contain: haystack(loaded, started),
@@ -117,7 +122,7 @@ fn local_file(from: &Reference, key: &str, places: &Places<'_>) -> Result<Option
     match from.source {
         Source::Age => places.file(&from.path, key).map(Some),
         Source::File => places.file(&format!("{}/{}", from.path.trim_end_matches('/'), from.field), key).map(Some),
-        Source::Exec | Source::Vault => Ok(None),
+        Source::Aws | Source::Exec | Source::Vault => Ok(None),
     }
 }
 

@@ -41,11 +41,13 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
             ));
         }
     }
-    if let Some(store) = &fetch.vault
-        && let Some(grant) = covering(&cage.landlock.grants, &store.ca, |grant| grant.kind == GrantKind::Write)
-    {
-        return Err(exposed("the authority that vouches for the store", &store.ca, grant, "change"));
+    let authorities = fetch.vault.iter().map(|store| &store.ca).chain(fetch.aws.iter().map(|store| &store.ca));
+    for ca in authorities {
+        if let Some(grant) = covering(&cage.landlock.grants, ca, |grant| grant.kind == GrantKind::Write) {
+            return Err(exposed("the authority that vouches for the store", ca, grant, "change"));
+        }
     }
+    out_of_reach_of_the_link(fetch, cage)?;
     for secret in all_secrets(fetch).filter(|secret| secret.from.source == Source::Age) {
         let Some(path) = &secret.file else { continue };
         if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write) {
@@ -77,11 +79,28 @@ pub fn keep_commands_out_of_change(fetch: Option<&FetchPlan>, cage: &Cage) -> Re
     Ok(())
 }
 
+/// A port is granted on any address, and what gives credentials on a link gives them to the workload too.
+fn out_of_reach_of_the_link(fetch: &FetchPlan, cage: &Cage) -> Result<(), Refusal> {
+    let Some(uri) = fetch.aws.as_ref().and_then(|store| store.login.near()) else { return Ok(()) };
+    if cage.landlock.connect.as_ref().is_none_or(|ports| ports.iter().any(|port| super::fetch::near_port(uri) == *port))
+    {
+        return Err(Refusal::config(
+            format!(
+                "the workload could ask {uri} for the identity for aws: its port is granted, and a port is granted on any address"
+            ),
+            "leave that port out of confine.connect, or log in by web-identity, profile or keys",
+        ));
+    }
+    Ok(())
+}
+
 fn identities(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
     let mut paths = Vec::new();
     paths.extend(fetch.age.as_ref().map(|key| ("the age key", key.path().clone())));
     let store = fetch.vault.iter().flat_map(|store| store.identity_files());
     paths.extend(store.map(|path| ("the store's identity", path.clone())));
+    let aws = fetch.aws.iter().filter_map(|store| store.login.identity_file());
+    paths.extend(aws.map(|path| ("the identity for aws", path.clone())));
     let logins = fetch.exec.iter().flat_map(|command| &command.cage.landlock.grants).filter(|grant| grant.from == READ);
     paths.extend(logins.map(|grant| ("what a command logs in with", grant.path.clone())));
     let files = all_secrets(fetch).filter(|secret| secret.from.source == Source::File);

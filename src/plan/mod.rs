@@ -15,8 +15,8 @@ mod show;
 
 pub use fetch::exec::reworded;
 pub use model::{
-    Cage, ClientFiles, Delivery, EnvDelivery, ExecPlan, FetchPlan, FileOut, Grant, GrantKind, IdentityFile, Ids, Image,
-    Key, LandlockPlan, Launch, LoginPlan, Plan, SecretPlan, StorePlan, SyscallPlan,
+    AwsLoginPlan, AwsPlan, Cage, ClientFiles, Delivery, EnvDelivery, ExecPlan, FetchPlan, FileOut, Grant, GrantKind,
+    IdentityFile, Ids, Image, Key, LandlockPlan, Launch, LoginPlan, Plan, SecretPlan, StorePlan, SyscallPlan,
 };
 pub use show::{json, summary, text};
 

@@ -36,6 +36,8 @@ fn a_reference_is_shown_as_it_reads_back() {
         "vault:secret/a/data/b#x.y",
         "vault:kv/a#k?a=1&b=2",
         "exec:bws",
+        "aws:prod/bot?stage=AWSPREVIOUS",
+        "aws:arn:aws:secretsmanager:eu-central-1:123456789012:secret:bot-AbCdEf#key?version=1-2",
         "exec:bws?a=1",
         "exec:bws#/a/0",
     ] {
@@ -79,7 +81,7 @@ fn an_unknown_source_is_not_echoed_unless_it_is_nearly_one() {
     for text in ["", "hunter2", "correct horse#battery", "https://user:password@host/#x", ":a#b"] {
         assert_eq!(
             refuses(text),
-            "this is no reference: it starts with none of age:, exec:, file:, vault:; \
+            "this is no reference: it starts with none of age:, aws:, exec:, file:, vault:; \
              write where the value is, never the value itself, such as \"age:secrets.env.age#API_KEY\""
         );
     }

@@ -94,7 +94,7 @@ fn patterns_and_parsers_agree() {
     let references = ["a", "/", ".", "..", "#", "?", "=", "&", "~", "~0", ":", "b", "\n", "ü", "#k", "?v=1"];
     agree::<Reference>(
         "Reference",
-        &["age:", "exec:", "exec:x", "file:", "vault:", "ag:"],
+        &["age:", "aws:", "aws:x", "exec:", "exec:x", "file:", "vault:", "ag:"],
         &references,
         "is given twice",
     );
