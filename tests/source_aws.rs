@@ -49,7 +49,9 @@ impl Start<'_> {
         );
         place.write("portcullis.toml", text.replace("DIR/", &dir), 0o644);
         let mut command = place.command(&[self.args, &["-c", "portcullis.toml"]].concat());
-        command.env("PORTCULLIS_LOG", "trace").envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())));
+        command
+            .env("PORTCULLIS_LOG", "trace")
+            .envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())));
         texts(&command.output().expect("portcullis"))
     }
 }
@@ -186,8 +188,7 @@ fn every_no_is_named_and_nothing_of_an_answer_is_repeated() {
         (&wrong, "k = \"aws:plain\"", 77, "aws does not take the signature"),
         (&unknown, "k = \"aws:plain\"", 77, "aws does not know the credentials"),
     ] {
-        let (out, err, exit) =
-            Start { secrets, aws: &who.0, files: &who.1, ..Start::default() }.run(&moto.ca);
+        let (out, err, exit) = Start { secrets, aws: &who.0, files: &who.1, ..Start::default() }.run(&moto.ca);
         assert_eq!((exit, out.as_str()), (Some(code), ""), "{secrets}: {err}");
         assert!(err.contains(what), "{secrets}: {err}");
         assert!(!err.contains("s3cret") && !err.contains(who.1[0].1.trim()), "{err}");
@@ -202,7 +203,9 @@ fn logins_that_moto_knows() {
     let address = moto.fact("/address");
     let at = format!("endpoint = \"{address}\"\nsts_endpoint = \"{address}\"");
     let (id, secret, role) = (moto.fact("/reader/id"), moto.fact("/reader/secret"), moto.fact("/role"));
-    let profile = format!("[default]\naws_access_key_id = X\naws_secret_access_key = X\n[bot]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+    let profile = format!(
+        "[default]\naws_access_key_id = X\naws_secret_access_key = X\n[bot]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n"
+    );
     let token = "eyJ.not-a-real-token.sig".to_owned();
     let cases = [
         (
@@ -215,7 +218,11 @@ fn logins_that_moto_knows() {
             format!("{at}\nauth = {{ method = \"web-identity\", role_arn = \"{role}\", token_file = \"jwt\" }}"),
             vec![("jwt", token.clone())],
             vec![],
-            vec!["Action=AssumeRoleWithWebIdentity", "WebIdentityToken=eyJ.not-a-real-token.sig", "DurationSeconds=900"],
+            vec![
+                "Action=AssumeRoleWithWebIdentity",
+                "WebIdentityToken=eyJ.not-a-real-token.sig",
+                "DurationSeconds=900",
+            ],
         ),
         (
             format!("{at}\nauth = {{ method = \"web-identity\" }}"),
@@ -276,10 +283,8 @@ fn logins_over_this_machines_links() {
     let uri = format!("{}/v1/credentials", container.address);
     let pod = format!("{at}\nauth = {{ method = \"container\", uri = \"{uri}\", token_file = \"pod\" }}");
     let by_variables = format!("{at}\nauth = {{ method = \"container\" }}");
-    let variables = vec![
-        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri),
-        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "pod".to_owned()),
-    ];
+    let variables =
+        vec![("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "pod".to_owned())];
     for (aws, environment) in [(&instance, vec![]), (&pod, vec![]), (&by_variables, variables)] {
         let files = [("pod", "pod-token\n".to_owned())];
         let start =
@@ -323,10 +328,18 @@ fn broken_and_hostile_servers_are_refused() {
     let cases: [(Script, i32, &str); 9] = [
         (|_, _| Some(answer("200 OK", "", "")), 69, "did not answer with a secret"),
         (|_, _| Some(answer("200 OK", "", "<html>leaked-words</html>")), 69, "did not answer with a secret"),
-        (|_, _| Some(answer("200 OK", "", "{\"ARN\":\"a\",\"Name\":\"y\",\"SecretString\":\"leaked-words\"}")), 69, "did not answer with"),
+        (
+            |_, _| Some(answer("200 OK", "", "{\"ARN\":\"a\",\"Name\":\"y\",\"SecretString\":\"leaked-words\"}")),
+            69,
+            "did not answer with",
+        ),
         (|_, _| Some(answer("307 X", "Location: https://localhost:1/\r\n", "")), 69, "aws answered an unnamed error"),
         (|_, _| Some(answer("500 X", "", "leaked-words")), 69, "answered 500, three times"),
-        (|_, _| Some(answer("400 X", "", "{\"__type\":\"leaked words\",\"Message\":\"leaked-words\"}")), 69, "an unnamed error"),
+        (
+            |_, _| Some(answer("400 X", "", "{\"__type\":\"leaked words\",\"Message\":\"leaked-words\"}")),
+            69,
+            "an unnamed error",
+        ),
         (|_, _| Some(answer("400 X", "", "{\"__type\":\"ThrottlingException\"}")), 69, "answered 400, three times"),
         (
             |_, _| {
@@ -336,7 +349,11 @@ fn broken_and_hostile_servers_are_refused() {
             69,
             "answered more than a secret can be",
         ),
-        (|_, _| Some(vec![Piece::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{".to_vec()), Piece::Close]), 69, "ended the conversation"),
+        (
+            |_, _| Some(vec![Piece::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{".to_vec()), Piece::Close]),
+            69,
+            "ended the conversation",
+        ),
     ];
     for (script, code, what) in cases {
         let server = FaultServer::start(&issued, script);
@@ -360,7 +377,11 @@ fn a_throttled_request_is_sent_again() {
         Some(match before {
             0 => answer("400 X", "", "{\"__type\":\"ThrottlingException\"}"),
             1 => answer("503 X", "", ""),
-            _ => answer("200 OK", "", "{\"ARN\":\"a\",\"Name\":\"x\",\"VersionStages\":[\"AWSCURRENT\"],\"SecretString\":\"v-at-last\"}"),
+            _ => answer(
+                "200 OK",
+                "",
+                "{\"ARN\":\"a\",\"Name\":\"x\",\"VersionStages\":[\"AWSCURRENT\"],\"SecretString\":\"v-at-last\"}",
+            ),
         })
     });
     let aws = format!(

@@ -57,15 +57,18 @@ pub struct Rules {
     pub schedule_expression: Option<String>,
 }
 
-/// The error's name, whatever stands before it: `com.amazonaws...#ResourceNotFoundException`. Nothing else of the answer.
+/// The error's name, whatever stands before it: `com.amazonaws...#ResourceNotFoundException`. Nothing else of the answer. What
+/// stands before the service, and judges signatures, may answer in the other form.
 pub fn code(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Error {
         #[serde(rename = "__type")]
         kind: String,
     }
-    let kind = serde_json::from_slice::<Error>(body).map(|error| error.kind).unwrap_or_default();
-    word(kind.rsplit('#').next().unwrap_or_default())
+    match serde_json::from_slice::<Error>(body) {
+        Ok(error) => word(error.kind.rsplit('#').next().unwrap_or_default()),
+        Err(_) => query_code(body),
+    }
 }
 
 /// The same of a query answer.
@@ -108,6 +111,7 @@ mod tests {
         for odd in [&b"hunter2"[..], br#"{"__type": "a b\n"}"#, br#"{"message": "x"}"#, br#"{"__type": ""}"#] {
             assert_eq!(code(odd), "an unnamed error");
         }
+        assert_eq!(code(b"<E><Code>AccessDenied</Code></E>"), "AccessDenied");
         assert_eq!(query_code(b"<E><Code>AccessDenied</Code><Message>x</Message></E>"), "AccessDenied");
     }
 

@@ -5,6 +5,7 @@ usage: moto.py CERT KEY CA LOG; prints one line of JSON with all a test needs, t
 """
 import io, json, os, ssl, sys, threading, time
 
+sys.path.pop(0)  # where this file would stand for the library of its name
 os.environ["AWS_DEFAULT_REGION"] = "eu-central-1"
 import boto3, requests
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -32,7 +33,20 @@ class Recorder:
             }
             with open(log, "a") as out:
                 out.write(json.dumps(line) + "\n")
+        if body.startswith(b"Action=AssumeRoleWithWebIdentity"):
+            return self.web_identity(start_response)
         return self.app(environ, start_response)
+
+    def web_identity(self, start_response):
+        """A stand-in: moto takes any token, and with signatures verified none at all. Lends a real session of moto's."""
+        lent = facts["lent"]
+        body = f"""<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+  <AssumeRoleWithWebIdentityResult><Credentials>
+    <AccessKeyId>{lent["id"]}</AccessKeyId><SecretAccessKey>{lent["secret"]}</SecretAccessKey>
+    <SessionToken>{lent["token"]}</SessionToken><Expiration>2027-01-01T00:00:00Z</Expiration>
+  </Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>""".encode()
+        start_response("200 OK", [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))])
+        return [body]
 
 
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
