@@ -10,6 +10,7 @@
 //! | [`host`] | what this kernel and this container can give |
 //! | [`plan`] | `Config` + host to `Plan`, before anything is done |
 //! | [`fetch`] | the fetcher: the only role that talks to a secret store |
+//! | [`keep`] | the keeper: renews leases as long as the program lives, only where there are leases |
 //! | [`seal`] | the format of a sealed file, for `age:` and for `portcullis seal` |
 //! | [`deliver`] | the bundle's forms: pipe, stdin, file, environment |
 //! | [`confine`] | the cage: ids, capabilities, limits, Landlock, seccomp, each read back |
@@ -32,6 +33,7 @@ pub mod deliver;
 pub mod fetch;
 pub mod host;
 pub mod init;
+pub mod keep;
 pub mod launch;
 pub mod log;
 pub mod plan;

@@ -1,4 +1,4 @@
-//! Picks the role: the fetcher by its name, everybody else by the command line.
+//! Picks the role: the fetcher and the keeper by their names, everybody else by the command line.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use std::time::Instant;
 use portcullis::launch::sanitise;
 
 fn main() -> ExitCode {
+    let mask = sanitise::hold_signals();
     let begun = Instant::now();
     portcullis::internal_errors_are_refusals();
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -14,7 +15,11 @@ fn main() -> ExitCode {
         portcullis::log::start();
         portcullis::fetch::main();
     }
-    let code = match sanitise::sanitise() {
+    if arguments.first().is_some_and(|name| name == portcullis::wire::ROLE_KEEPER) {
+        portcullis::log::start();
+        portcullis::keep::main();
+    }
+    let code = match mask.and_then(sanitise::sanitise) {
         Ok(started) => {
             portcullis::log::start();
             portcullis::cli::run(arguments, &started, begun)

@@ -46,6 +46,8 @@ pub struct Vouched {
 pub struct Lease {
     pub seconds: u64,
     pub renewable: bool,
+    /// Which of the kept things it is, counted from 1 (0 is the token); `None` if nobody keeps it.
+    pub kept: Option<usize>,
 }
 
 /// What a policy allows at a path, by Vault's words; a word that is not known here counts as `other`.

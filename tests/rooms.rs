@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 /// Room to the rooms it may import. One direction: what a line names stands in lines below it.
 const EDGES: &[(&str, &[&str])] = &[
     ("lib", &[]),
-    ("main", &["cli", "console", "fetch", "launch", "log", "wire"]),
+    ("main", &["cli", "console", "fetch", "keep", "launch", "log", "wire"]),
     ("cli", &["config", "console", "host", "init", "launch", "plan", "refusal", "seal", "secret", "supervise"]),
     ("init", &["cli", "config", "console", "host", "launch", "plan", "refusal", "supervise"]),
-    ("supervise", &["confine", "console", "launch", "plan", "refusal", "secret", "sys", "wire"]),
+    ("supervise", &["config", "confine", "console", "launch", "plan", "refusal", "secret", "sys", "wire"]),
+    ("keep", &["confine", "console", "fetch", "refusal", "sys", "wire"]),
     ("fetch", &["config", "confine", "console", "deliver", "plan", "refusal", "seal", "secret", "sys", "wire"]),
     ("launch", &["confine", "deliver", "host", "plan", "refusal", "sys", "wire"]),
     ("confine", &["config", "plan", "refusal", "sys"]),

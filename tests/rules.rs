@@ -246,6 +246,22 @@ fn rule_4_the_identity_is_out_of_the_workloads_reach() {
     assert_eq!((out.as_str(), code), ("done\n", Some(0)), "{err}");
 }
 
+/// Rule 4, beside the cage: an identity that a shell of the workload's user could read is said.
+#[test]
+fn rule_4_an_identity_that_others_may_read_is_noted() {
+    if !is_root() {
+        return support::skip("only root's start has a workload of another user");
+    }
+    let (place, config) = sealed(&["true"], "");
+    for (bits, noted) in [(0o400, false), (0o604, true)] {
+        std::fs::set_permissions(place.path("age.key"), std::os::unix::fs::PermissionsExt::from_mode(bits))
+            .expect("a mode");
+        let (out, err, code) = texts(&place.run(&["check", "-c", &config]));
+        assert_eq!(code, Some(0), "{err}");
+        assert_eq!(out.contains("its mode lets that user"), noted, "{bits:o}: {out}");
+    }
+}
+
 /// Rule 6: what this start cannot give is refused or shown. Weak kernels are files in `refusals`.
 #[test]
 fn rule_6_without_setpcap_the_bounding_set_is_shown_and_can_be_required() {

@@ -259,6 +259,34 @@ fn lag_and_limits_heal_and_a_limit_of_an_hour_is_told_at_once() {
 }
 
 #[test]
+fn a_store_that_is_unsealed_in_time_serves_and_one_that_stays_sealed_says_so() {
+    if Bao::shared().is_none() {
+        return;
+    }
+    let bao = Bao::own().expect("a server of one's own");
+    let role = bao.role(&["secret/data/ready"]);
+    let attempt = || {
+        let secret_id = Credential::Plain(SecretText::new(role.secret_id.clone()));
+        let login = Login::AppRole { mount: "approle".into(), role_id: role.role_id.clone(), secret_id };
+        let store = Store { ca_pem: bao.ca.pem.clone(), login, ..store(&[&bao.address]) };
+        let want = Want { name: "k".into(), path: "secret/ready".into(), field: "ready".into(), ..Want::default() };
+        fetch(store, &[want], DEADLINE, Purpose::Start, &|| Ok(()))
+    };
+    bao.seal();
+    let begun = Instant::now();
+    let refusal = attempt().err().expect("a refusal");
+    assert!(refusal.what.contains("is sealed") && refusal.hint.contains("vault operator unseal"), "{refusal}");
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+    let answer = std::thread::scope(|scope| {
+        let fetching = scope.spawn(attempt);
+        bao.unseal();
+        fetching.join().expect("the fetch ends")
+    });
+    let answer = answer.unwrap_or_else(|refusal| panic!("{refusal}"));
+    assert_eq!(answer.fetched[0].value.expose(), "yes");
+}
+
+#[test]
 fn a_token_that_has_expired_is_told_so() {
     let Some(bao) = Bao::shared() else { return };
     let made = bao.call("POST", "auth/token/create", serde_json::json!({"ttl": "1s", "policies": ["default"]}));

@@ -179,6 +179,7 @@ fn a_certificate_is_issued_once_by_writing_and_its_key_belongs_to_it() {
     );
     let by_root = |path| start(store(bao, token(&bao.root_token)), &[want(path, "certificate")]);
     says(by_root("pki/cert/ca"), no, "cannot be written to", "remove it from [vault.write]");
+    says(by_root("pki/issue/leased"), Exit::Config, "is leased for", "leases = \"unkept\"");
     says(by_root("pki/roles/none"), no, "does not exist", "vault path-help pki");
 }
 
@@ -240,7 +241,7 @@ fn database_users_are_made_once_and_never_left_behind() {
 
     // Nothing renews a lease: unless the config takes that, the user is given back.
     let refusal = start(store(bao, approle(&role)), &Users::wants());
-    says(refusal, Exit::Config, "is leased for 10 s, and nothing here renews a lease", "leases = \"unkept\"");
+    says(refusal, Exit::Config, "is leased for 10 s, and nothing would renew it", "leases = \"unkept\"");
     users.gone("the refused user is revoked with its token");
     let (operators, accessor) = bao.token(&bao.policy(
         "path \"database/creds/bot\" { capabilities = [\"read\"] }\npath \"sys/leases/revoke\" { capabilities = [\"update\"] }",
@@ -302,6 +303,10 @@ fn what_the_policy_allows_beyond_reading_is_told_by_a_check_alone() {
     let asked = bao.requests("sys/capabilities-self");
     let start = ok(start(store(bao, approle(&role)), &wants));
     assert_eq!((beyond(&start), bao.requests("sys/capabilities-self")), (vec![None, None, None], asked));
+    let silent = bao.role_with(&["secret/data/poor"], json!({"token_no_default_policy": true}));
+    let check = ok(fetch(store(bao, approle(&silent)), &wants[1..2], DEADLINE, Purpose::Check, &|| Ok(())));
+    assert_eq!(beyond(&check), [None]);
+    assert!(check.warnings[0].contains("path \"sys/capabilities-self\""), "{:?}", check.warnings);
     let root = ok(fetch(store(bao, token(&bao.root_token)), &wants[..1], DEADLINE, Purpose::Check, &|| Ok(())));
     assert_eq!(beyond(&root), [Some(vec!["root"])]);
 }

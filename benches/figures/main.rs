@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench figures                        everything, 40 runs
-//! cargo bench --bench figures -- --runs 100 start    one section: start, vault, shield, resident, peak or size
+//! cargo bench --bench figures -- --runs 100 start    one section: start, pid1, vault, shield, resident, peak or size
 //! cargo bench --bench figures -- --smoke             3 runs: does it work at all
 //! ```
 //!
@@ -13,6 +13,7 @@
 //! fails is a start that does not happen. `tests/prepare` installs the peers (tini, curl, jq, OpenBao).
 
 mod peak;
+mod pid1;
 mod resident;
 mod shield;
 mod size;
@@ -28,8 +29,9 @@ use stage::Stage;
 
 type Section = (&'static str, fn(&Stage));
 
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 7] = [
     ("start", start::section),
+    ("pid1", pid1::section),
     ("vault", vault::section),
     ("shield", shield::section),
     ("resident", resident::section),

@@ -32,7 +32,7 @@ pub fn section(stage: &Stage) {
         let ours = measure(stage, &mut stage.portcullis(&with_age(stage, user)), user, seconds);
         verdict(&format!("portcullis as {name}: processes"), ours.processes, 1.0, "");
         verdict(&format!("portcullis as {name}: threads"), ours.threads, 1.0, "");
-        verdict(&format!("portcullis as {name}: VmRSS"), ours.rss, 1536.0, "kB");
+        verdict(&format!("portcullis as {name}: VmRSS"), ours.rss, 1228.8, "kB");
         verdict(&format!("portcullis as {name}: private"), ours.dirty, 307.2, "kB");
         value("  pages of its file that are private so far", ours.clean, "kB");
         verdict(&format!("portcullis as {name}: wake-ups a second"), ours.wakeups, 0.0, "");

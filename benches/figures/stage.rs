@@ -15,6 +15,9 @@ pub const PLAIN: u32 = 65532;
 /// What a workload writes to its standard output at its first instruction, before eight bytes of CLOCK_MONOTONIC in ns.
 const MAGIC: &[u8] = b"STAMPED:";
 
+/// How a command becomes a process.
+pub type Spawn = fn(&mut Command) -> std::io::Result<Child>;
+
 pub struct Stage {
     pub runs: usize,
     dir: TempDir,
@@ -35,6 +38,7 @@ impl Stage {
         fs::set_permissions(stage.path("portcullis"), fs::Permissions::from_mode(0o111)).expect("mode set");
         fs::set_permissions(stage.path("readable"), fs::Permissions::from_mode(0o555)).expect("mode set");
         stage.compile("workload", "workload.c", &["-static", "-nostdlib", "-fno-stack-protector"]);
+        stage.compile("ignores", "workload.c", &["-static", "-nostdlib", "-fno-stack-protector", "-DIGNORE"]);
         stage.compile("dynamic", "workload.c", &["-DWITH_LIBC"]);
         stage.compile("peak", "peak.c", &["-static"]);
         stage
@@ -89,7 +93,12 @@ impl Stage {
 
     /// From just before the fork to the first instruction of the workload.
     pub fn start(&self, command: &mut Command, user: u32) -> Duration {
-        let (mut child, took) = self.start_and_keep(command, user);
+        self.start_by(command, user, Command::spawn)
+    }
+
+    /// The same, spawned in another way than the ordinary one.
+    pub fn start_by(&self, command: &mut Command, user: u32, spawn: Spawn) -> Duration {
+        let (mut child, took) = self.start_and_keep_by(command, user, spawn);
         // The workload reads its standard input to the end.
         drop(child.stdin.take());
         let status = child.wait().expect("waited for");
@@ -99,6 +108,10 @@ impl Stage {
 
     /// The same, and the child still runs: it ends when its standard input is closed.
     pub fn start_and_keep(&self, command: &mut Command, user: u32) -> (Child, Duration) {
+        self.start_and_keep_by(command, user, Command::spawn)
+    }
+
+    pub fn start_and_keep_by(&self, command: &mut Command, user: u32, spawn: Spawn) -> (Child, Duration) {
         let log = fs::File::create(self.path("log")).expect("a log");
         // A common environment for all, without what a session has in its own.
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -106,7 +119,7 @@ impl Stage {
         // Also for root, so that every start takes the same way through fork and exec.
         command.uid(user).gid(user);
         let before = now();
-        let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let mut child = spawn(command).unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let mut stdout = child.stdout.take().expect("a pipe");
         let watchdog = watchdog(child.id());
         let stamp = read_stamp(&mut stdout);

@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 
 use crate::config::flags::{EnvFlag, Flags, VaultFlags};
 use crate::config::model::{
-    Dns, FileDelivery, FileFormat, Limit, LogFormat, Mode, MountKind, Optional, Require, Shield,
+    Dns, FileDelivery, FileFormat, Limit, LogFormat, Mode, MountKind, Optional, Require, Shield, StopBefore,
 };
 use crate::config::parse_word;
 use crate::config::reference::Reference;
+use crate::config::signal::{Rewritten, SignalName};
 use crate::config::values::{AbsPath, BadValue, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
 
 /// The config and what overrides it. A single value replaces the file's; a named one (a secret, a variable, a limit, a
@@ -79,6 +80,18 @@ pub struct WorkloadArgs {
     /// From the first TERM to the KILL of what remains
     #[arg(long, value_name = "SPAN")]
     pub stop_timeout: Option<Span>,
+
+    /// What the workload gets for TERM, such as INT or RTMIN+3
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<SignalName>,
+
+    /// What it gets before that, and how long it then has, such as USR1=2s; in this order
+    #[arg(long, value_name = "SIGNAL=SPAN", value_parser = stop_before)]
+    pub stop_before: Vec<StopBefore>,
+
+    /// Take a signal that arrives for another, or for none, such as HUP=USR1
+    #[arg(long, value_name = "SIGNAL=SIGNAL", value_parser = pair::<SignalName, Rewritten>)]
+    pub rewrite: Vec<(SignalName, Rewritten)>,
 
     /// How the workload is made undumpable
     #[arg(long, value_parser = words::<Shield>(&["auto", "program", "loader", "off"]))]
@@ -150,7 +163,7 @@ pub struct ConfineArgs {
     pub dns: Option<Dns>,
 
     /// Protections that this host may lack
-    #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials"]))]
+    #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials", "memfd-secret"]))]
     pub optional: Vec<Optional>,
 
     /// Protections that are not refused by default when missing
@@ -215,6 +228,9 @@ impl StartArgs {
             workdir: workload.workdir,
             env: workload.env,
             stop_timeout: workload.stop_timeout,
+            stop_signal: workload.stop_signal,
+            stop_before: workload.stop_before,
+            rewrite: workload.rewrite,
             shield: workload.shield,
             sockets: workload.sockets,
             limits: workload.limits,
@@ -295,6 +311,11 @@ where
 {
     let (key, value) = split(text)?;
     Ok((key.parse()?, value.parse()?))
+}
+
+fn stop_before(text: &str) -> Result<StopBefore, BadValue> {
+    let (signal, wait) = pair(text)?;
+    Ok(StopBefore { signal, wait })
 }
 
 fn limit(text: &str) -> Result<(Limit, Size), BadValue> {

@@ -6,6 +6,8 @@
 
 pub mod args;
 pub mod check;
+mod health;
+mod install;
 mod lazily;
 mod man;
 pub mod scaffold;
@@ -49,6 +51,10 @@ enum Command {
     Seal(Lazily<seal::SealCommand>),
     /// Scaffold a key, a sealed file, a config and a sample bot that runs at once
     Init(Lazily<scaffold::InitArgs>),
+    /// Say whether the init that supervises here is well, by exit code 0 or 1; for HEALTHCHECK and probes
+    Health(Lazily<health::HealthArgs>),
+    /// Copy this binary, for an image that has no cp
+    Install(Lazily<install::InstallArgs>),
     /// Print the JSON Schema of the config
     Schema,
     /// Print a completion script
@@ -72,6 +78,10 @@ pub fn run(arguments: Vec<OsString>, started: &Started, begun: Instant) -> u8 {
         return check::run(*args, started, begun)
             .map_or_else(|refusal| refuse(&plain, &refusal), |text| print(&plain, &text));
     }
+    if let Command::Health(Lazily(args)) = &cli.command {
+        let (text, code) = health::run(args);
+        return print(&plain, &text).max(code);
+    }
     match sanitise::relax(started).and_then(|()| other(cli.command)) {
         Ok(text) => print(&plain, &text),
         Err(refusal) => refuse(&plain, &refusal),
@@ -90,7 +100,10 @@ fn other(command: Command) -> Result<String, Refusal> {
             Ok(String::from_utf8_lossy(&script).into_owned())
         }
         Command::Man => Ok(man::page(Cli::command())),
-        Command::Run(_) | Command::Check(_) => Err(Refusal::internal("a start took the way of other commands")),
+        Command::Install(Lazily(args)) => install::run(&args).map(|()| String::new()),
+        Command::Run(_) | Command::Check(_) | Command::Health(_) => {
+            Err(Refusal::internal("a start took the way of other commands"))
+        }
     }
 }
 

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::errors::Origin;
 use super::model::{
-    Addresses, Dns, FileDelivery, Leases, Limit, LogFormat, Mode, MountKind, Optional, Require, Secret, Shield, Tls,
-    Vault, VaultAuth, Wrapping, approle_mount,
+    Addresses, Dns, FileDelivery, Leases, Limit, LogFormat, Mode, MountKind, Optional, Require, Secret, Shield,
+    StopBefore, Tls, Vault, VaultAuth, Wrapping, approle_mount,
 };
 use super::reference::{Reference, Source};
+use super::signal::{Rewritten, SignalName};
 use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
 use crate::refusal::{Exit, Refusal};
 
@@ -29,6 +30,10 @@ pub struct Flags {
     pub workdir: Option<AbsPath>,
     pub env: Vec<EnvFlag>,
     pub stop_timeout: Option<Span>,
+    pub stop_signal: Option<SignalName>,
+    /// Replaces the file's: its order is its meaning.
+    pub stop_before: Vec<StopBefore>,
+    pub rewrite: Vec<(SignalName, Rewritten)>,
     pub shield: Option<Shield>,
     pub sockets: bool,
     pub limits: Vec<(Limit, Size)>,
@@ -117,6 +122,11 @@ impl Flags {
         }
         add(&mut workload.groups, &self.groups);
         replace(&mut workload.stop_timeout, self.stop_timeout);
+        replace(&mut workload.stop_signal, self.stop_signal);
+        if !self.stop_before.is_empty() {
+            workload.stop_before.clone_from(&self.stop_before);
+        }
+        workload.rewrite.extend(self.rewrite.iter().copied());
         replace(&mut workload.shield, self.shield);
         workload.sockets |= self.sockets;
         workload.limits.extend(self.limits.iter().copied());
@@ -220,6 +230,7 @@ impl VaultFlags {
             mounts: Default::default(),
             write: Default::default(),
             leases: Leases::default(),
+            on_lease_end: Default::default(),
         });
         vault.auth = auth;
         if let Some(address) = self.address {

@@ -15,6 +15,7 @@ pub use aws::{Assume, Aws, AwsAuth, default_profile, imds_endpoint};
 pub use exec::{Exec, Output};
 
 use super::reference::Reference;
+use super::signal::{Rewritten, SignalName};
 use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, TableName, UserSpec};
 
 pub use vault::{Addresses, Leases, MountKind, Tls, TlsVersion, Vault, VaultAuth, Wrapping};
@@ -97,6 +98,12 @@ pub struct Workload {
     pub env: Env,
     /// From the first TERM to the KILL of what remains.
     pub stop_timeout: Span,
+    /// What the workload gets when the end is asked for by TERM.
+    pub stop_signal: SignalName,
+    /// What it gets before that: signals, each with the time that it then has.
+    pub stop_before: Vec<StopBefore>,
+    /// A signal that arrives is taken for another, or for `none`: all before anything else is done with it.
+    pub rewrite: BTreeMap<SignalName, Rewritten>,
     pub shield: Shield,
     /// Hand on the sockets of a service manager (`LISTEN_FDS`).
     pub sockets: bool,
@@ -113,11 +120,24 @@ impl Default for Workload {
             workdir: None,
             env: Env::default(),
             stop_timeout: Span::from_secs(25),
+            stop_signal: SignalName::TERM,
+            stop_before: Vec::new(),
+            rewrite: BTreeMap::new(),
             shield: Shield::default(),
             sockets: false,
             limits: BTreeMap::new(),
         }
     }
+}
+
+/// A signal before the stop signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StopBefore {
+    pub signal: SignalName,
+    /// Until the next signal; all together less than `stop_timeout`.
+    pub wait: Span,
 }
 
 /// The workload's environment: everything that is not named here is scrubbed.
@@ -285,6 +305,8 @@ pub enum Optional {
     LandlockScopes,
     /// Denials explained by the supervisor: an outer sandbox may hold the only listener.
     ExplainedDenials,
+    /// Memory that not even root reads, for the token that leases hang on (memfd_secret(2), off by default before Linux 6.5).
+    MemfdSecret,
 }
 
 /// The closed list of protections that can be required.

@@ -12,8 +12,10 @@ mod shapes {
 
     use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+    use crate::config::lease_end::OnLeaseEnd;
     use crate::config::model::{Dns, Encoding, Secret};
     use crate::config::reference::Reference;
+    use crate::config::signal::{Rewritten, SignalName};
     use crate::config::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, TableName, UserSpec};
 
     /// Types that are a text of one pattern.
@@ -42,6 +44,9 @@ mod shapes {
     const FIELD: &str = r"(?:[^?/CTRL][^?CTRL]*|/(?:[^?~CTRL]|~[01])*)";
     const VAULT_PART: &str = r"(?:[^#?/.CTRL][^#?/CTRL]*|\.[^#?/.CTRL][^#?/CTRL]*|\.\.[^#?/CTRL]+)";
 
+    /// All but KILL, STOP, CHLD and URG, by name and by number.
+    const SIGNAL: &str = "(?:(?:SIG)?(?:HUP|INT|QUIT|ILL|TRAP|ABRT|BUS|FPE|USR1|SEGV|USR2|PIPE|ALRM|TERM|STKFLT|CONT|TSTP|TTIN|TTOU|XCPU|XFSZ|VTALRM|PROF|WINCH|IO|PWR|SYS|RTMIN(?:\\+(?:0?[0-9]|[12][0-9]|30))?|RTMAX(?:-(?:0?[0-9]|[12][0-9]|30))?|0?[1-8]|1[0-68]|2[0-24-9]|[3-5][0-9]|6[0-4]))";
+
     fn reference_pattern() -> String {
         let path = "[^#?CTRL]+";
         let file = r"(?:[^?/.CTRL][^?/CTRL]*|\.[^?/.CTRL][^?/CTRL]*|\.\.[^?/CTRL]+)";
@@ -64,6 +69,9 @@ mod shapes {
         Id, "a name or a number", format!("^{ID}$");
         UserSpec, "a user and, after a colon, a group: names or numbers", format!("^{ID}(?::{ID})?$");
         Reference, "where a value is: source:path#field", reference_pattern();
+        OnLeaseEnd, "stop, ignore or signal:NAME", format!("^(?:stop|ignore|signal:{SIGNAL})$");
+        SignalName, "a signal, such as INT, USR1 or RTMIN+3", format!("^{SIGNAL}$");
+        Rewritten, "a signal, or none", format!("^(?:none|{SIGNAL})$");
     }
 
     /// For the defaults that stand in the schema.
@@ -76,7 +84,7 @@ mod shapes {
             }
         )* };
     }
-    shown!(Span UserSpec);
+    shown!(Span UserSpec SignalName OnLeaseEnd);
 
     impl JsonSchema for Size {
         fn schema_name() -> Cow<'static, str> {

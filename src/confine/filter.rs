@@ -78,6 +78,10 @@ fn profile(plan: &SyscallPlan, never: &[Group]) -> Result<Filter, Refusal> {
 ///
 /// `network`: it talks to a store; `resolve`: whose name it has to look up.
 pub fn fetcher(network: bool, resolve: bool) -> Result<Filter, Refusal> {
+    join([(fetching(network, resolve)?, Answer::Allow)])
+}
+
+fn fetching(network: bool, resolve: bool) -> Result<Rules, Refusal> {
     let mut allowed = Rules::new();
     plain(&mut allowed, roles::FETCHER);
     // The workload's own conditions on sending: without them Landlock's port rule has a way round.
@@ -92,13 +96,24 @@ pub fn fetcher(network: bool, resolve: bool) -> Result<Filter, Refusal> {
         plain(&mut allowed, roles::FETCHER_NETWORK);
         conditional(&mut allowed, std::slice::from_ref(&roles::FETCHER_SOCKETS))?;
     }
+    Ok(allowed)
+}
+
+/// The keeper's own filter. What it forks to renew lives under it too, and then under the fetcher's as well.
+pub fn keeper(resolve: bool) -> Result<Filter, Refusal> {
+    let mut allowed = fetching(true, resolve)?;
+    plain(&mut allowed, roles::KEEPER);
+    conditional(&mut allowed, std::slice::from_ref(&roles::KEEPER_FORK))?;
     join([(allowed, Answer::Allow)])
 }
 
-/// Init's own filter, once the workload runs.
-pub fn init() -> Result<Filter, Refusal> {
+/// Init's own filter, once the workload runs; `keeper`: it talks to one.
+pub fn init(keeper: bool) -> Result<Filter, Refusal> {
     let mut allowed = Rules::new();
     plain(&mut allowed, roles::INIT);
+    if keeper {
+        plain(&mut allowed, roles::INIT_WITH_KEEPER);
+    }
     join([(allowed, Answer::Allow)])
 }
 

@@ -8,9 +8,10 @@
 mod age;
 mod ask_aws;
 mod aws;
+pub mod cage;
 mod exec;
 mod file;
-mod given;
+pub mod given;
 mod judge;
 mod local;
 mod output;

@@ -6,23 +6,22 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
 
 use super::given::Given;
 use super::local::Local;
-use super::{ask_aws, exec, judge, output, vault};
+use super::{ask_aws, cage, exec, judge, output, vault};
 use crate::config::reference::Source;
-use crate::confine::verify::{Expected, Status};
-use crate::confine::{capabilities, dumps, filter, ids, landlock, limits};
+use crate::confine::{dumps, filter};
 use crate::console;
 use crate::deliver::Bundle;
-use crate::plan::{Grant, GrantKind, LandlockPlan};
-use crate::refusal::{Exit, Refusal, cause};
+use crate::refusal::{Exit, Refusal};
 use crate::secret::{Fetched, Lease, SecretText, Vouched};
-use crate::sys::{descriptors, process, seccomp};
-use crate::wire::slice::{Credential, FetcherCage, Slice, VaultLogin, VaultStore, Wanted};
-use crate::wire::{Channel, Frame, NO_TIME, ROLE_SLICE, ROLE_SOCKET, Reporter, Tag};
+use crate::sys::{descriptors, hidden, process};
+use crate::wire::slice::{Credential, Slice, VaultLogin, VaultStore, Wanted};
+use crate::wire::{Channel, Frame, NO_END, NO_TIME, ROLE_SLICE, ROLE_SOCKET, Reporter, Tag};
 
 /// The fetcher's `main`. Its descriptors are a contract: see `wire`.
 pub fn main() -> ! {
@@ -48,16 +47,43 @@ pub fn main() -> ! {
 fn run(reporter: &Reporter, slice: File, begun: Instant) -> Result<(), Refusal> {
     dumps::forbid()?;
     let slice = read_slice(slice)?;
-    confine(&slice.cage)?;
+    cage::enter(&slice.cage, &filter::fetcher(!slice.cage.connect.is_empty(), slice.cage.resolve)?)?;
     tell(reporter, Frame::new(Tag::Ready, 0, 0, 0))?;
     let mut given = Given::receive(&reporter.channel)?;
     let deadline = begun + Duration::from_millis(slice.deadline_ms);
     let (fetched, kept) = fetch_all(&slice, &mut given, deadline, reporter)?;
-    hand_over(reporter, &slice, fetched, &mut given).map_err(|mut refusal| {
+    let done = keep(reporter, &slice, kept.as_ref(), &mut given);
+    done.and_then(|()| hand_over(reporter, &slice, fetched, &mut given)).map_err(|mut refusal| {
         let unrevoked = kept.and_then(vault::Kept::give_up);
         refusal.hint.extend(unrevoked.map(|warning| format!("; also, {warning}")));
         refusal
     })
+}
+
+/// Leaves to the keeper what the values live by: the secrets of it in hidden memory, how long each lasts in frames.
+fn keep(reporter: &Reporter, slice: &Slice, kept: Option<&vault::Kept>, given: &mut Given) -> Result<(), Refusal> {
+    let Some((estate, kept)) = kept.and_then(vault::Kept::estate) else { return Ok(()) };
+    let region = slice.vault.as_ref().and_then(|store| store.region);
+    let region = region.ok_or_else(|| Refusal::internal("leases are to be kept, and there is no place for them"))?;
+    hidden::fill(&given.take(region)?, &estate.to_bytes()?).map_err(no_room)?;
+    for (number, kept) in kept.iter().enumerate() {
+        let seconds = kept.seconds.unwrap_or(NO_END);
+        tell(reporter, Frame::new(Tag::Kept, number as u64, seconds, kept.renewable.into()))?;
+    }
+    Ok(())
+}
+
+fn no_room(errno: Errno) -> Refusal {
+    match errno {
+        Errno::EFBIG => Refusal::config(
+            format!("the store's token and leases do not fit into {} KiB of hidden memory", hidden::SIZE >> 10),
+            "fetch fewer leased secrets in one start",
+        ),
+        errno => Refusal::host(
+            format!("hidden memory could not be filled: {}", errno.desc()),
+            "raise the limit on locked memory (ulimit -l, docker run --ulimit memlock, LimitMEMLOCK)",
+        ),
+    }
 }
 
 fn hand_over(reporter: &Reporter, slice: &Slice, fetched: Vec<Fetched>, given: &mut Given) -> Result<(), Refusal> {
@@ -90,85 +116,15 @@ fn report_each(reporter: &Reporter, fetched: &[Fetched]) -> Result<(), Refusal> 
         let version = version.map_or(0, |version| version.saturating_add(1));
         let set_at = set_at.map_or(NO_TIME, |seconds| seconds as u64);
         tell(reporter, Frame::new(Tag::Secret, index, version, set_at))?;
-        if let Some(Lease { seconds, renewable }) = lease {
-            tell(reporter, Frame::new(Tag::Lease, index, seconds, renewable.into()))?;
+        if let Some(Lease { seconds, renewable, kept }) = lease {
+            let how = u64::from(renewable) + 2 * kept.unwrap_or(0) as u64;
+            tell(reporter, Frame::new(Tag::Lease, index, seconds, how))?;
         }
         if let Some(beyond) = beyond {
             tell(reporter, Frame::new(Tag::Beyond, index, beyond.bits(), 0))?;
         }
     }
     Ok(())
-}
-
-/// Confines this process before it reads one byte of a store or an identity.
-fn confine(cage: &FetcherCage) -> Result<(), Refusal> {
-    nix::sys::prctl::set_no_new_privs().map_err(|errno| {
-        Refusal::host(
-            format!("setting no_new_privs failed: {errno}", errno = cause(errno)),
-            "an outer sandbox forbids it",
-        )
-    })?;
-    limits::address_space(cage.address_space)?;
-    let found = nix::unistd::getgroups().map_err(|errno| {
-        Refusal::host(
-            format!("the fetcher cannot read its groups: {errno}", errno = cause(errno)),
-            "an outer sandbox forbids it",
-        )
-    })?;
-    let mut groups: Vec<u32> = found.iter().map(|gid| gid.as_raw()).collect();
-    if let Some((uid, gid)) = cage.ids {
-        let init = nix::unistd::getppid();
-        ids::change(uid, gid, &[])?;
-        // The change cleared the death signal (prctl(2)); init may have died in between.
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(|errno| {
-            Refusal::host(format!("setting the parent-death signal failed: {errno}"), "an outer sandbox forbids it")
-        })?;
-        if nix::unistd::getppid() != init {
-            return Err(Refusal::internal("init died while the fetcher confined itself"));
-        }
-        groups.clear();
-        // Changing ids made the process's dumpable flag follow fs.suid_dumpable: say it again.
-        dumps::forbid()?;
-    }
-    capabilities::drop_all()?;
-    ids::try_to_undo()?;
-    let status = Status::at(Status::open()?);
-    // Asked now: the filter has no use for the question.
-    let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-    let (uid, gid) = cage.ids.unwrap_or(own);
-    landlock::enforce(&domain(cage))?;
-    let filter = filter::fetcher(!cage.connect.is_empty(), cage.resolve)?;
-    seccomp::install(filter.instructions(), false).map_err(|errno| {
-        Refusal::host(
-            format!("the fetcher's filter failed: {errno}", errno = cause(errno)),
-            "an outer sandbox forbids seccomp",
-        )
-    })?;
-    groups.sort_unstable();
-    groups.dedup();
-    status.must_say(&Expected { uid, gid, groups, bounding_empty: false })
-}
-
-/// What a resolver reads (resolv.conf(5), hosts(5), nsswitch.conf(5), gai.conf(5)).
-const RESOLVER_FILES: [&str; 5] =
-    ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"];
-
-/// The store's ports, and the resolver's files if a name has to be resolved; no other file at all.
-fn domain(cage: &FetcherCage) -> LandlockPlan {
-    let mut connect = cage.connect.clone();
-    let mut grants = Vec::new();
-    if cage.resolve {
-        connect.push(53);
-        let paths = RESOLVER_FILES.iter().filter_map(|path| PathBuf::from(path).canonicalize().ok());
-        grants.extend(paths.map(|path| Grant { path, directory: false, kind: GrantKind::Read, from: "the resolver" }));
-    }
-    LandlockPlan {
-        abi: cage.landlock_abi,
-        grants,
-        connect: (cage.landlock_abi >= 4).then_some(connect),
-        bind: (cage.landlock_abi >= 4).then(Vec::new),
-        scopes: cage.landlock_abi >= 6,
-    }
 }
 
 /// Every value, in the order of the slice, and what has to be given up if the start fails from here on. Each source sees its

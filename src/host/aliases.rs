@@ -7,6 +7,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::refusal::{Refusal, cause};
+
 /// More links on one way than this the kernel does not follow (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
@@ -45,13 +47,31 @@ fn parts(path: &Path) -> VecDeque<OsString> {
     named.collect()
 }
 
-/// Where else the file behind a real path can be reached, by the mounts of this process (proc_pid_mountinfo(5)).
-pub fn mounted_again(real: &Path) -> Vec<PathBuf> {
-    aliases(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(), real)
+/// Where else the file behind a real path can be reached, by the mounts of this process (proc_pid_mountinfo(5)): the same
+/// file system mounted again, or beneath an overlay of it.
+pub fn mounted_again(real: &Path) -> Result<Vec<PathBuf>, Refusal> {
+    let mounts = std::fs::read("/proc/self/mountinfo").map_err(|error| {
+        Refusal::host(
+            format!(
+                "/proc/self/mountinfo cannot be read, so nothing says where else a file can be reached: {}",
+                cause(error)
+            ),
+            "mount /proc in full",
+        )
+    })?;
+    Ok(aliases(&mounts, real))
 }
 
-fn aliases(mountinfo: &str, real: &Path) -> Vec<PathBuf> {
-    let mounts: Vec<Mount> = mountinfo.lines().filter_map(Mount::parse).collect();
+fn aliases(mountinfo: &[u8], real: &Path) -> Vec<PathBuf> {
+    let mounts: Vec<Mount> = mountinfo.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect();
+    let mut found = bound(&mounts, real);
+    found.extend(mounts.iter().flat_map(|mount| mount.overlaid(real)));
+    // Joining nothing leaves a slash behind.
+    found.into_iter().map(|path| path.components().collect::<PathBuf>()).filter(|path| path != real).collect()
+}
+
+/// The same file system, or a part of it, mounted elsewhere.
+fn bound(mounts: &[Mount], real: &Path) -> Vec<PathBuf> {
     // The last of the deepest: a later mount covers an earlier one at the same place.
     let holds =
         mounts.iter().filter(|mount| real.starts_with(&mount.at)).max_by_key(|mount| mount.at.components().count());
@@ -60,29 +80,55 @@ fn aliases(mountinfo: &str, real: &Path) -> Vec<PathBuf> {
     };
     let inside = own.root.join(below);
     let same = mounts.iter().filter(|mount| mount.device == own.device);
-    let again = same.filter_map(|mount| Some(mount.at.join(inside.strip_prefix(&mount.root).ok()?)));
-    // Joining nothing leaves a slash behind.
-    again.map(|path| path.components().collect::<PathBuf>()).filter(|path| path != real).collect()
+    same.filter_map(|mount| Some(mount.at.join(inside.strip_prefix(&mount.root).ok()?))).collect()
 }
 
 struct Mount {
-    device: String,
+    device: Vec<u8>,
     /// What of its file system is mounted.
     root: PathBuf,
     at: PathBuf,
+    /// The directories that an overlay shows as one (overlayfs.rst of the kernel).
+    layers: Vec<PathBuf>,
 }
 
 impl Mount {
-    fn parse(line: &str) -> Option<Mount> {
-        let mut fields = line.split(' ').skip(2);
-        let device = fields.next()?.to_owned();
-        Some(Mount { device, root: unescape(fields.next()?), at: unescape(fields.next()?) })
+    /// `id parent device root at options [optional...] - type source super-options`: names may hold any byte but a blank.
+    fn parse(line: &[u8]) -> Option<Mount> {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+        let dash = fields.iter().position(|field| *field == b"-")?;
+        let kind = fields.get(dash + 1)?;
+        let options = fields.get(dash + 3).copied().unwrap_or_default();
+        let layers = if *kind == b"overlay" { layers(options) } else { Vec::new() };
+        Some(Mount {
+            device: fields.get(2)?.to_vec(),
+            root: unescape(fields.get(3)?),
+            at: unescape(fields.get(4)?),
+            layers,
+        })
+    }
+
+    /// Where this overlay shows a file of one of its layers.
+    fn overlaid(&self, real: &Path) -> Vec<PathBuf> {
+        let below = self.layers.iter().filter_map(|layer| real.strip_prefix(layer).ok());
+        let shown =
+            below.filter_map(|below| Path::new("/").join(below).strip_prefix(&self.root).ok().map(Path::to_owned));
+        shown.map(|inside| self.at.join(inside)).collect()
     }
 }
 
+/// `lowerdir=a:b`, `lowerdir+=c`, `upperdir=d`, as they were given to mount(2).
+fn layers(options: &[u8]) -> Vec<PathBuf> {
+    let named = options.split(|byte| *byte == b',').filter_map(|option| {
+        let at = option.iter().position(|byte| *byte == b'=')?;
+        matches!(&option[..at], b"lowerdir" | b"lowerdir+" | b"upperdir").then_some(&option[at + 1..])
+    });
+    named.flat_map(|dirs| dirs.split(|byte| *byte == b':')).filter(|dir| !dir.is_empty()).map(unescape).collect()
+}
+
 /// Blanks and backslashes are written as three octal digits.
-fn unescape(text: &str) -> PathBuf {
-    let (mut bytes, mut left) = (Vec::new(), text.as_bytes());
+fn unescape(text: &[u8]) -> PathBuf {
+    let (mut bytes, mut left) = (Vec::new(), text);
     while let [first, rest @ ..] = left {
         let octal =
             (*first == b'\\').then(|| rest.get(..3)).flatten().and_then(|digits| std::str::from_utf8(digits).ok());
@@ -106,10 +152,27 @@ mod tests {
 
     #[test]
     fn a_bind_mount_is_another_name() {
-        let info = "1 0 8:1 / / rw - ext4 a rw\n2 1 8:1 /srv/id /app/con\\040f rw - ext4 a rw\n3 1 8:2 / /data rw - ext4 b rw\n";
+        let info = b"1 0 8:1 / / rw - ext4 a rw\n2 1 8:1 /srv/id /app/con\\040f rw - ext4 a rw\n3 1 8:2 / /data rw - ext4 b rw\n";
         assert_eq!(aliases(info, Path::new("/srv/id/key")), [PathBuf::from("/app/con f/key")]);
         assert_eq!(aliases(info, Path::new("/app/con f/key")), [PathBuf::from("/srv/id/key")]);
         assert!(aliases(info, Path::new("/data/key")).is_empty());
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_hides_no_other_mount() {
+        let info = b"1 0 8:1 / / rw - ext4 a rw\n2 1 8:9 / /m\xff rw - tmpfs t rw\n3 1 8:1 /srv/id /app rw master:1 - ext4 a rw\n";
+        assert_eq!(aliases(info, Path::new("/srv/id/key")), [PathBuf::from("/app/key")]);
+    }
+
+    #[test]
+    fn an_overlay_shows_what_lies_in_its_layers() {
+        let info = b"1 0 8:1 / / rw - ext4 a rw\n2 1 0:5 / /app rw - overlay o rw,lowerdir=/one:/srv/id,upperdir=/up,workdir=/w\n3 1 0:5 /deep /part rw - overlay o rw,lowerdir=/one:/srv/id,upperdir=/up,workdir=/w\n";
+        assert_eq!(aliases(info, Path::new("/srv/id/key")), [PathBuf::from("/app/key")]);
+        assert_eq!(
+            aliases(info, Path::new("/up/deep/key")),
+            [PathBuf::from("/app/deep/key"), PathBuf::from("/part/key")]
+        );
+        assert!(aliases(info, Path::new("/w/key")).is_empty());
     }
 
     #[test]

@@ -33,6 +33,11 @@ pub fn survey() -> Kernel {
     }
 }
 
+/// Whether there is memory that nobody but its mappers can read (memfd_secret(2)); tried by filling a region.
+pub fn hidden_memory() -> Result<(), Errno> {
+    sys::hidden::region().and_then(|region| sys::hidden::fill(&region, &[]))
+}
+
 fn sysctl(path: &str) -> Option<u32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

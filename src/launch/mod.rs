@@ -6,11 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
-pub mod command;
-pub mod fetcher;
+mod command;
 pub mod image;
 pub mod launcher;
 pub mod open;
+pub mod printer;
 pub mod roles;
 pub mod sanitise;
 mod slice;

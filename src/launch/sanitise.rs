@@ -17,12 +17,23 @@ use crate::sys::{descriptors, signals};
 /// More sockets than this are no contract but an accident.
 const MOST_LISTEN_FDS: u32 = 64;
 
+/// The first instruction of `main`: a TERM from here on waits in the kernel until the loop reads it. Gives the mask as found.
+///
+/// What comes before is the kernel's to judge: it ends an ordinary process, and a PID 1 never hears of it.
+pub fn hold_signals() -> Result<Mask, Refusal> {
+    signals::set_mask(signals::ALL).map(Mask).map_err(|errno| odd("blocking signals", errno))
+}
+
+/// The signal mask that this process was started with.
+pub struct Mask(signals::Set);
+
 /// Runs first in every process that is no role.
-pub fn sanitise() -> Result<Started, Refusal> {
-    // First of all: a TERM from here on waits in the kernel until the loop reads it.
-    let mask = signals::set_mask(signals::ALL).map_err(|errno| odd("blocking signals", errno))?;
-    // A parent that ignores SIGCHLD would have the kernel reap our children before we see how they ended.
-    signals::reset_to_default(libc::SIGCHLD).map_err(|errno| odd("resetting SIGCHLD", errno))?;
+pub fn sanitise(mask: Mask) -> Result<Started, Refusal> {
+    // A parent that ignores SIGCHLD would have the kernel reap our children before we see how they ended; the others stop a
+    // job by their default action alone.
+    for signal in [libc::SIGCHLD, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
+        signals::reset_to_default(signal).map_err(|errno| odd("resetting a signal", errno))?;
+    }
     let env: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
     // A number that is promised and not open would be given to the next file that we open, and then to the workload.
     let promised = listen_fds(&env, std::process::id());
@@ -33,7 +44,7 @@ pub fn sanitise() -> Result<Started, Refusal> {
     dumps::forbid()?;
     let umask = umask(Mode::from_bits_truncate(0o077)).bits();
     let workdir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    Ok(Started { env, workdir, umask, mask, listen_fds })
+    Ok(Started { env, workdir, umask, mask: mask.0, listen_fds })
 }
 
 /// Undoes what a command that starts nothing does not want: it can be interrupted, and makes files as usual.

@@ -6,15 +6,19 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::plan::{ExecPlan, FetchPlan, IdentityFile, Key, LoginPlan, Plan, SecretPlan, StorePlan};
+use crate::plan::{ExecPlan, FetchPlan, IdentityFile, KeepPlan, Key, LoginPlan, Plan, SecretPlan, StorePlan};
 use crate::refusal::Refusal;
+use crate::sys::hidden;
+use crate::sys::memory::{self, Purpose};
 use crate::wire::slice::{
-    AgeKey, Credential, ExecOutput, FetcherCage, OutputFile, Outputs, Place, Slice, VaultLogin, VaultStore, Wanted,
+    AgeKey, Credential, ExecOutput, FetcherCage, KeeperSlice, Kept, KeptStore, OutputFile, Outputs, Place, Slice,
+    VaultLogin, VaultStore, Wanted,
 };
 
 use super::bundle::BundleEnds;
-use super::command::CommandEnds;
 use super::open::{self, Removable};
+use super::printer::CommandEnds;
+use super::short_of;
 use super::volume::Volumes;
 
 /// The slice, the files to give with it, and the one to remove once it was used.
@@ -22,6 +26,8 @@ pub struct Cut {
     pub slice: Slice,
     pub gifts: Vec<OwnedFd>,
     pub single_use: Option<Removable>,
+    /// Init's own descriptor of the hidden region, for the keeper.
+    pub region: Option<OwnedFd>,
 }
 
 /// The slice, and the files to give with it. Everything is opened here, by init, with the rights it was started with: the
@@ -34,7 +40,7 @@ pub fn cut(
     left: Duration,
     check: bool,
 ) -> Result<Cut, Refusal> {
-    let mut bag = Bag { gifts: Vec::new(), single_use: None };
+    let mut bag = Bag { gifts: Vec::new(), single_use: None, region: None };
     let mut volumes = Volumes::new(nix::unistd::geteuid().is_root());
     let secrets = fetch
         .secrets
@@ -48,13 +54,7 @@ pub fn cut(
     let exec = printed
         .map(|(command, ends)| output_of(command, ends, &mut volumes, &mut bag))
         .collect::<Result<Vec<_>, Refusal>>()?;
-    let cage = FetcherCage {
-        ids: fetch.ids,
-        address_space: fetch.address_space,
-        connect: fetch.ports(),
-        resolve: fetch.resolves(),
-        landlock_abi: fetch.landlock_abi,
-    };
+    let cage = cage(fetch, fetch.ports(), fetch.resolves());
     let outputs = outputs(plan, ends, &mut bag)?;
     let slice = Slice {
         check,
@@ -68,7 +68,40 @@ pub fn cut(
         must_not_contain: fetch.must_not_contain.clone(),
         cage,
     };
-    Ok(Cut { slice, gifts: bag.gifts, single_use: bag.single_use })
+    Ok(Cut { slice, gifts: bag.gifts, single_use: bag.single_use, region: bag.region })
+}
+
+fn cage(fetch: &FetchPlan, connect: Vec<u16>, resolve: bool) -> FetcherCage {
+    FetcherCage {
+        ids: fetch.ids,
+        address_space: fetch.address_space,
+        connect,
+        resolve,
+        landlock_abi: fetch.landlock_abi,
+    }
+}
+
+/// The keeper's slice, and the descriptors to give with it: the region, and what the store is recognised by.
+pub fn cut_for_keeper(plan: &Plan, kept: &[Kept], region: OwnedFd) -> Result<(KeeperSlice, Vec<OwnedFd>), Refusal> {
+    let mut bag = Bag { gifts: Vec::new(), single_use: None, region: None };
+    let Some((fetch, store)) = plan.fetch.as_ref().and_then(|fetch| Some((fetch, fetch.vault.as_ref()?))) else {
+        return Err(Refusal::internal("there is no store to keep leases at"));
+    };
+    let client = client(store, &mut bag)?;
+    let slice = KeeperSlice {
+        store: KeptStore {
+            addresses: store.addresses.clone(),
+            namespace: store.namespace.clone(),
+            ca: bag.open(&store.ca)?,
+            client,
+            min_tls: store.min_tls,
+        },
+        region: bag.put(region),
+        kept: kept.to_vec(),
+        ahead_ms: u64::try_from(plan.stop.timeout.as_millis()).unwrap_or(u64::MAX),
+        cage: cage(fetch, store.ports.clone(), store.resolve),
+    };
+    Ok((slice, bag.gifts))
 }
 
 fn wanted(secret: &SecretPlan, volumes: &mut Volumes, bag: &mut Bag) -> Result<Wanted, Refusal> {
@@ -101,6 +134,7 @@ fn output_of(
 struct Bag {
     gifts: Vec<OwnedFd>,
     single_use: Option<Removable>,
+    region: Option<OwnedFd>,
 }
 
 impl Bag {
@@ -122,6 +156,18 @@ impl Bag {
         Ok(Credential { file: place, wrapped, wrapped_path, single_use })
     }
 
+    /// An empty region for the fetcher to fill; init keeps a descriptor and never maps it.
+    fn region(&mut self, keep: KeepPlan) -> Result<Place, Refusal> {
+        let made = match keep.hidden {
+            true => hidden::region(),
+            false => memory::sealable(c"kept", Purpose::Data).and_then(hidden::sized),
+        };
+        let region = made.map_err(|errno| short_of("memory for what is kept", errno))?;
+        let own = region.try_clone().map_err(|error| short_of("a descriptor", error))?;
+        self.region = Some(own);
+        Ok(self.put(region))
+    }
+
     fn open(&mut self, path: &Path) -> Result<Place, Refusal> {
         let as_root = nix::unistd::geteuid().is_root();
         let fd = open::regular(path, as_root)?;
@@ -140,10 +186,7 @@ fn age_key(key: &Key, bag: &mut Bag) -> Result<AgeKey, Refusal> {
 
 fn vault(store: &StorePlan, bag: &mut Bag) -> Result<VaultStore, Refusal> {
     let login = login(&store.login, bag)?;
-    let client = match &store.client {
-        Some(client) => Some((bag.open(&client.cert)?, bag.open(&client.key)?)),
-        None => None,
-    };
+    let client = client(store, bag)?;
     Ok(VaultStore {
         addresses: store.addresses.clone(),
         namespace: store.namespace.clone(),
@@ -153,8 +196,14 @@ fn vault(store: &StorePlan, bag: &mut Bag) -> Result<VaultStore, Refusal> {
         mounts: store.mounts.clone(),
         writes: store.writes.clone(),
         leases: store.leases,
+        region: store.keep.map(|keep| bag.region(keep)).transpose()?,
         login,
     })
+}
+
+fn client(store: &StorePlan, bag: &mut Bag) -> Result<Option<(Place, Place)>, Refusal> {
+    let Some(client) = &store.client else { return Ok(None) };
+    Ok(Some((bag.open(&client.cert)?, bag.open(&client.key)?)))
 }
 
 fn login(plan: &LoginPlan, bag: &mut Bag) -> Result<VaultLogin, Refusal> {

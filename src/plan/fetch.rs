@@ -7,12 +7,12 @@ pub use aws::near_port;
 
 use std::path::{Path, PathBuf};
 
-use super::Host;
 use super::model::{ClientFiles, FetchPlan, IdentityFile, Key, LoginPlan, SecretPlan, StorePlan};
-use crate::config::Loaded;
+use super::{Host, keep};
 use crate::config::model::{Age, Leases, Secret, Vault, VaultAuth, Wrapping};
 use crate::config::reference::{Reference, Source};
 use crate::config::values::SecretName;
+use crate::config::{Config, Loaded};
 use crate::host::{Started, paths};
 use crate::refusal::Refusal;
 
@@ -41,7 +41,7 @@ pub fn decide(
     let uses = |source| config.secrets.values().map(|secret| secret.from.source).chain(inputs()).any(|s| s == source);
     let age = uses(Source::Age).then(|| age_key(&config.age, &places)).transpose()?;
     let vault = match &config.vault {
-        Some(vault) if uses(Source::Vault) => Some(store(vault, &places)?),
+        Some(vault) if uses(Source::Vault) => Some(store(config, vault, &places, notes)?),
         _ => None,
     };
     notes.extend(vault.iter().flat_map(store_notes));
@@ -137,7 +137,7 @@ fn age_key(age: &Age, places: &Places<'_>) -> Result<Key, Refusal> {
     }
 }
 
-fn store(vault: &Vault, places: &Places<'_>) -> Result<StorePlan, Refusal> {
+fn store(config: &Config, vault: &Vault, places: &Places<'_>, notes: &mut Vec<String>) -> Result<StorePlan, Refusal> {
     let addresses = vault.address.0.clone();
     if addresses.is_empty() {
         return Err(Refusal::config(
@@ -149,6 +149,7 @@ fn store(vault: &Vault, places: &Places<'_>) -> Result<StorePlan, Refusal> {
     let mut ports: Vec<u16> = servers.iter().map(|(_, port)| *port).collect();
     ports.sort_unstable();
     ports.dedup();
+    let (leases, keep) = keep::decide(config, vault, notes)?;
     let is_name = |(host, _): &(String, u16)| host.parse::<std::net::IpAddr>().is_err();
     Ok(StorePlan {
         resolve: servers.iter().any(is_name),
@@ -160,7 +161,8 @@ fn store(vault: &Vault, places: &Places<'_>) -> Result<StorePlan, Refusal> {
         min_tls: vault.tls.min_version,
         mounts: vault.mounts.clone(),
         writes: vault.write.clone(),
-        leases: vault.leases,
+        leases,
+        keep,
         login: login(&vault.auth, places)?,
     })
 }
@@ -170,6 +172,12 @@ fn store_notes(store: &StorePlan) -> Vec<String> {
     let mut notes = Vec::new();
     if store.leases == Leases::Unkept {
         notes.push("leases = \"unkept\": a value that is leased ends with its lease, and nothing renews it".to_owned());
+    }
+    if let Some(keep) = store.keep {
+        notes.push(format!(
+            "a lease is renewed by a keeper that stays as long as the program; at its end: {}",
+            keep.on_lease_end
+        ));
     }
     let once = match &store.login {
         LoginPlan::AppRole { secret_id: file, .. } | LoginPlan::Token { token: file } => {

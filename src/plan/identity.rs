@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::fetch::exec::READ;
 use super::model::{Cage, FetchPlan, Grant, GrantKind, SecretPlan};
+use super::readers;
 use crate::config::reference::Source;
 use crate::host::aliases;
 use crate::refusal::Refusal;
@@ -14,7 +15,7 @@ pub fn keep_out_of_change(config: Option<&Path>, cage: &Cage) -> Result<(), Refu
     let own = std::env::current_exe().ok();
     for (what, path) in [("the config", config), ("portcullis itself", own.as_deref())] {
         let Some(path) = path else { continue };
-        if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write) {
+        if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write)? {
             return Err(exposed(what, path, grant, "change"));
         }
     }
@@ -24,11 +25,10 @@ pub fn keep_out_of_change(config: Option<&Path>, cage: &Cage) -> Result<(), Refu
 /// Refuses a plan whose grants cover a key, a token, a secret's own file (to read), or the sealed file (to write).
 pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec<String>) -> Result<(), Refusal> {
     let Some(fetch) = fetch else { return Ok(()) };
-    for (what, path) in identities(fetch) {
+    for (what, path) in files(fetch) {
         one_name_alone(what, &path)?;
-        if let Some(grant) =
-            covering(&cage.landlock.grants, &path, |_| true).or_else(|| within(&cage.landlock.grants, &path))
-        {
+        let found = covering(&cage.landlock.grants, &path, |_| true)?;
+        if let Some(grant) = found.or_else(|| within(&cage.landlock.grants, &path)) {
             return Err(exposed(what, &path, grant, "read"));
         }
         let single_use = fetch.vault.as_ref().and_then(|store| store.single_use_file());
@@ -39,18 +39,23 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
                 "{what} `{}` can be read by a shell of the workload's user outside the cage, and its mode be changed by the workload",
                 path.display()
             ));
+        } else if readers::may_read(&path, &cage.ids) {
+            notes.push(format!(
+                "{what} `{}` can be read by a shell of the workload's user outside the cage: its mode lets that user (chmod 0400, and let root own it)",
+                path.display()
+            ));
         }
     }
     let authorities = fetch.vault.iter().map(|store| &store.ca).chain(fetch.aws.iter().map(|store| &store.ca));
     for ca in authorities {
-        if let Some(grant) = covering(&cage.landlock.grants, ca, |grant| grant.kind == GrantKind::Write) {
+        if let Some(grant) = covering(&cage.landlock.grants, ca, |grant| grant.kind == GrantKind::Write)? {
             return Err(exposed("the authority that vouches for the store", ca, grant, "change"));
         }
     }
     out_of_reach_of_the_link(fetch, cage)?;
     for secret in all_secrets(fetch).filter(|secret| secret.from.source == Source::Age) {
         let Some(path) = &secret.file else { continue };
-        if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write) {
+        if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write)? {
             return Err(exposed("the sealed file", path, grant, "change"));
         }
     }
@@ -70,7 +75,7 @@ pub fn keep_commands_out_of_change(fetch: Option<&FetchPlan>, cage: &Cage) -> Re
         let paths = own.map(|grant| &grant.path).chain([&command.launch.program]).chain(&command.launch.scripts);
         for path in paths {
             let beneath = |grant: &&Grant| writes(grant) && grant.path.starts_with(path);
-            let found = covering(&cage.landlock.grants, path, writes);
+            let found = covering(&cage.landlock.grants, path, writes)?;
             if let Some(grant) = found.or_else(|| cage.landlock.grants.iter().find(beneath)) {
                 return Err(exposed(&format!("what [exec.{}] runs or reads", command.name), path, grant, "change"));
             }
@@ -82,8 +87,8 @@ pub fn keep_commands_out_of_change(fetch: Option<&FetchPlan>, cage: &Cage) -> Re
 /// A port is granted on any address, and what gives credentials on a link gives them to the workload too.
 fn out_of_reach_of_the_link(fetch: &FetchPlan, cage: &Cage) -> Result<(), Refusal> {
     let Some(uri) = fetch.aws.as_ref().and_then(|store| store.login.near()) else { return Ok(()) };
-    if cage.landlock.connect.as_ref().is_none_or(|ports| ports.iter().any(|port| super::fetch::near_port(uri) == *port))
-    {
+    let port = super::fetch::near_port(uri);
+    if cage.landlock.connect.as_ref().is_none_or(|ports| ports.contains(&port)) {
         return Err(Refusal::config(
             format!(
                 "the workload could ask {uri} for the identity for aws: its port is granted, and a port is granted on any address"
@@ -94,31 +99,42 @@ fn out_of_reach_of_the_link(fetch: &FetchPlan, cage: &Cage) -> Result<(), Refusa
     Ok(())
 }
 
-fn identities(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
+/// Everything that the workload must not read, with what it is to people.
+pub fn files(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
+    let mut paths = logins(fetch);
+    let files = all_secrets(fetch).filter(|secret| secret.from.source == Source::File);
+    paths.extend(files.filter_map(|secret| secret.file.clone()).map(|path| ("the secret's file", path)));
+    paths
+}
+
+/// What fetches the secrets.
+pub fn logins(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
     let mut paths = Vec::new();
     paths.extend(fetch.age.as_ref().map(|key| ("the age key", key.path().clone())));
     let store = fetch.vault.iter().flat_map(|store| store.identity_files());
     paths.extend(store.map(|path| ("the store's identity", path.clone())));
     let aws = fetch.aws.iter().filter_map(|store| store.login.identity_file());
     paths.extend(aws.map(|path| ("the identity for aws", path.clone())));
-    let logins = fetch.exec.iter().flat_map(|command| &command.cage.landlock.grants).filter(|grant| grant.from == READ);
-    paths.extend(logins.map(|grant| ("what a command logs in with", grant.path.clone())));
-    let files = all_secrets(fetch).filter(|secret| secret.from.source == Source::File);
-    paths.extend(files.filter_map(|secret| secret.file.clone()).map(|path| ("the secret's file", path)));
+    let read = fetch.exec.iter().flat_map(|command| &command.cage.landlock.grants).filter(|grant| grant.from == READ);
+    paths.extend(read.map(|grant| ("what a command logs in with", grant.path.clone())));
     paths
 }
 
 /// The grant that reaches a file by any of its names: as written, as resolved, as mounted again; and, to change it, by a link
 /// on the way that the workload could lead elsewhere.
-fn covering<'a>(grants: &'a [Grant], path: &Path, which: impl Fn(&Grant) -> bool) -> Option<&'a Grant> {
+fn covering<'a>(
+    grants: &'a [Grant],
+    path: &Path,
+    which: impl Fn(&Grant) -> bool,
+) -> Result<Option<&'a Grant>, Refusal> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut names = aliases::mounted_again(&real);
+    let mut names = aliases::mounted_again(&real)?;
     names.extend([path.to_owned(), real]);
     let links = aliases::links(path);
-    grants.iter().filter(|grant| which(grant)).find(|grant| {
+    Ok(grants.iter().filter(|grant| which(grant)).find(|grant| {
         let reaches = |name: &PathBuf| name.starts_with(&grant.path);
         names.iter().any(reaches) || (grant.kind == GrantKind::Write && links.iter().any(reaches))
-    })
+    }))
 }
 
 /// The grant of something inside a directory that must stay out of reach as a whole.

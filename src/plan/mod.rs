@@ -8,19 +8,23 @@
 mod cage;
 mod delivery;
 mod fetch;
+mod handover;
 mod identity;
+mod keep;
 mod launch;
 mod model;
+mod readers;
 mod show;
 
 pub use fetch::exec::reworded;
 pub use model::{
     AwsLoginPlan, AwsPlan, Cage, ClientFiles, Delivery, EnvDelivery, ExecPlan, FetchPlan, FileOut, Grant, GrantKind,
-    IdentityFile, Ids, Image, Key, LandlockPlan, Launch, LoginPlan, Plan, SecretPlan, StorePlan, SyscallPlan,
+    IdentityFile, Ids, Image, KeepPlan, Key, LandlockPlan, Launch, LoginPlan, Plan, Rewrite, SecretPlan, Stop,
+    StorePlan, SyscallPlan,
 };
 pub use show::{json, summary, text};
 
-use crate::config::model::{Mode, Optional};
+use crate::config::model::{Mode, Optional, Workload};
 use crate::config::{Loaded, Origin};
 use crate::host::{self, Kernel, Process, Started, users::Users};
 use crate::refusal::Refusal;
@@ -54,6 +58,7 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
     let delivery = delivery::decide(loaded, &mut notes)?;
     let fetch = fetch::decide(loaded, host, started, &mut notes)?;
     identity::keep_out_of_reach(fetch.as_ref(), &cage, &mut notes)?;
+    handover::gives_no_identity(fetch.as_ref(), &delivery, &launch)?;
     let file = match &loaded.origin {
         Origin::File(path) => Some(started.workdir.join(path)),
         Origin::CommandLine => None,
@@ -62,7 +67,8 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
     identity::keep_commands_out_of_change(fetch.as_ref(), &cage)?;
     let plan = Plan {
         deadline: config.deadline.duration(),
-        stop_timeout: config.workload.stop_timeout.duration(),
+        stop: stop(&config.workload),
+        rewrite: config.workload.rewrite.iter().map(|(from, to)| (from.number(), to.number())).collect(),
         mode: config.mode,
         launch,
         cage,
@@ -74,6 +80,14 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
     };
     mode_fits(&plan)?;
     Ok(plan)
+}
+
+fn stop(workload: &Workload) -> Stop {
+    Stop {
+        signal: workload.stop_signal.number(),
+        before: workload.stop_before.iter().map(|step| (step.signal.number(), step.wait.duration())).collect(),
+        timeout: workload.stop_timeout.duration(),
+    }
 }
 
 /// `replace` leaves no resident process: it cannot be PID 1 and cannot hold the listener.

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::lease_end::OnLeaseEnd;
 use crate::config::model::{Assume, Dns, FileFormat, Leases, Limit, Mode, MountKind, TlsVersion};
 use crate::config::reference::Reference;
 
@@ -12,7 +13,8 @@ use crate::config::reference::Reference;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub deadline: Duration,
-    pub stop_timeout: Duration,
+    pub stop: Stop,
+    pub rewrite: Rewrite,
     pub mode: Mode,
     pub launch: Launch,
     pub cage: Cage,
@@ -24,6 +26,20 @@ pub struct Plan {
     /// What `check` tells beside the plan: what is missing, what is exposed.
     pub notes: Vec<String>,
 }
+
+/// How the workload is asked to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// What it gets for the TERM that init gets.
+    pub signal: i32,
+    /// What it gets before that, each with the time that it then has.
+    pub before: Vec<(i32, Duration)>,
+    /// From the first TERM to the KILL of what remains.
+    pub timeout: Duration,
+}
+
+/// Signals that are taken for others, or for none, by their numbers.
+pub type Rewrite = BTreeMap<i32, Option<i32>>;
 
 /// The program and its surroundings.
 #[derive(Debug, Clone, PartialEq)]
@@ -269,7 +285,16 @@ pub struct StorePlan {
     pub mounts: BTreeMap<String, MountKind>,
     pub writes: BTreeMap<String, BTreeMap<String, String>>,
     pub leases: Leases,
+    pub keep: Option<KeepPlan>,
     pub login: LoginPlan,
+}
+
+/// How leases are kept, if the store grants any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepPlan {
+    pub on_lease_end: OnLeaseEnd,
+    /// The token lies in memory that nobody but its mappers can read; else in ordinary memory, as `confine.optional` allows.
+    pub hidden: bool,
 }
 
 /// Who we are to a server that asks.

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::model::{Delivery, GrantKind, Image, Plan};
 use crate::config::model::{Dns, Mode};
+use crate::config::signal::SignalName;
 use crate::secret::Vouched;
 
 /// The line of a start: what holds, and what is missing.
@@ -77,8 +78,9 @@ pub fn text(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
     out.line("delivery", &delivery(&plan.delivery));
     out.line(
         "mode",
-        &format!("{}, deadline {:?}, stop timeout {:?}", mode(plan.mode), plan.deadline, plan.stop_timeout),
+        &format!("{}, deadline {:?}, stop timeout {:?}", mode(plan.mode), plan.deadline, plan.stop.timeout),
     );
+    signals(plan, &mut out);
     out.line("host", &format!("Linux {}, landlock abi {}", plan.kernel, plan.cage.landlock.abi));
     for note in &plan.notes {
         out.line("note", note);
@@ -224,6 +226,19 @@ fn delivery(delivery: &Delivery) -> String {
     if ways.is_empty() { "nothing".to_owned() } else { ways.join(", ") }
 }
 
+/// Only where it is not as usual: TERM is TERM, and every other signal itself.
+fn signals(plan: &Plan, out: &mut Screen) {
+    let stop = &plan.stop;
+    if stop.signal != SignalName::TERM.number() || !stop.before.is_empty() {
+        let before = stop.before.iter().map(|(signal, wait)| format!("{}, {wait:?} later ", SignalName::of(*signal)));
+        out.line("stop", &format!("{}{}", before.collect::<String>(), SignalName::of(stop.signal)));
+    }
+    for (from, to) in &plan.rewrite {
+        let to = to.map_or("nothing".to_owned(), |to| SignalName::of(to).to_string());
+        out.line("rewrite", &format!("{} is taken for {to}", SignalName::of(*from)));
+    }
+}
+
 fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Supervise => "supervise",
@@ -281,7 +296,10 @@ pub fn json(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
         },
         "mode": mode(plan.mode),
         "deadline_ms": plan.deadline.as_millis() as u64,
-        "stop_timeout_ms": plan.stop_timeout.as_millis() as u64,
+        "stop_timeout_ms": plan.stop.timeout.as_millis() as u64,
+        "stop_signal": plan.stop.signal,
+        "stop_before": plan.stop.before.iter().map(|(signal, wait)| json!({ "signal": signal, "wait_ms": wait.as_millis() as u64 })).collect::<Vec<_>>(),
+        "rewrite": plan.rewrite.iter().map(|(from, to)| json!({ "from": from, "to": to })).collect::<Vec<_>>(),
         "kernel": plan.kernel,
         "notes": plan.notes,
         "verified": true,

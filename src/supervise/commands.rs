@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use super::heard::broke;
 use super::prepare::Preparation;
 use super::{forward, ignore};
-use crate::launch::command::{self, Command, CommandEnds};
+use crate::launch::printer::{self, Command, CommandEnds};
 use crate::refusal::{Exit, Refusal};
 use crate::sys::process::Ended;
 use crate::wire::{Frame, Tag, WireError};
@@ -30,7 +30,7 @@ impl Preparation<'_> {
     pub(super) fn start_commands(&mut self) -> Result<Vec<CommandEnds>, Refusal> {
         let mut ends = Vec::new();
         for planned in self.plan.fetch.iter().flat_map(|fetch| &fetch.exec) {
-            let mut command = command::start(planned)?;
+            let mut command = printer::start(planned)?;
             ends.extend(command.ends.take());
             self.commands.push(Running { name: planned.name.clone(), command, ended: false, told: false });
         }
@@ -53,7 +53,7 @@ impl Preparation<'_> {
         for running in self.commands.iter().filter(|running| !running.ended) {
             // EINVAL: it was ended by a signal that the library has no name for.
             if !matches!(waitid(Id::Pid(running.command.pid), flags), Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD)) {
-                command::end(running.command.pid).map_err(|errno| cannot_end(&running.name, errno))?;
+                printer::end(running.command.pid).map_err(|errno| cannot_end(&running.name, errno))?;
             }
         }
         Ok(())
@@ -121,7 +121,7 @@ impl Preparation<'_> {
     /// Ends those that still run, with everything that they started.
     pub(super) fn end_commands(&mut self) {
         for running in self.commands.iter_mut().filter(|running| !running.ended) {
-            if command::end(running.command.pid).is_ok() {
+            if printer::end(running.command.pid).is_ok() {
                 // ECHILD: it was reaped already.
                 ignore(nix::sys::wait::waitpid(running.command.pid, None));
             }

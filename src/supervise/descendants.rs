@@ -8,9 +8,12 @@ use nix::unistd::Pid;
 ///
 /// Where `/proc` hides other users' processes (hidepid of proc(5)), the direct children at least, which the kernel always
 /// tells their parent; their own children become ours when they end.
-pub fn living() -> Vec<Pid> {
-    let mut found = by_parents();
-    found.extend(children().into_iter().filter(|child| !found.contains(child)).collect::<Vec<_>>());
+///
+/// `without`: a child that is left out, with all that descends from it.
+pub fn living(without: Option<Pid>) -> Vec<Pid> {
+    let mut found = by_parents(without);
+    let direct = children().into_iter().filter(|child| Some(*child) != without);
+    found.extend(direct.filter(|child| !found.contains(child)).collect::<Vec<_>>());
     found
 }
 
@@ -21,12 +24,15 @@ fn children() -> Vec<Pid> {
     listed.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect()
 }
 
-fn by_parents() -> Vec<Pid> {
+fn by_parents(without: Option<Pid>) -> Vec<Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     let parents: BTreeMap<i32, i32> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
     let own = Pid::this().as_raw();
-    parents.keys().filter(|pid| descends(**pid, own, &parents)).map(|pid| Pid::from_raw(*pid)).collect()
+    let apart =
+        |pid: i32| without.is_some_and(|apart| pid == apart.as_raw() || descends(pid, apart.as_raw(), &parents));
+    let found = parents.keys().filter(|pid| descends(**pid, own, &parents) && !apart(**pid));
+    found.map(|pid| Pid::from_raw(*pid)).collect()
 }
 
 fn parent(pid: i32) -> Option<i32> {

@@ -10,8 +10,9 @@ use super::prepare::{MOST_HELD, Preparation, Source, Stopped};
 use crate::refusal::{Exit, Refusal};
 use crate::secret::{Capabilities, Lease, Vouched};
 use crate::sys::process::{Ended, Reaped, reap_one};
-use crate::sys::signals;
-use crate::wire::{Frame, NO_TIME, Tag, WireError};
+use crate::sys::signals::{self, Arrived};
+use crate::wire::slice::Kept;
+use crate::wire::{Frame, NO_END, NO_TIME, Tag, WireError};
 
 impl Preparation<'_> {
     pub(super) fn hear(&mut self, source: Source) -> Result<(), Stopped> {
@@ -27,6 +28,19 @@ impl Preparation<'_> {
                 self.print_logs();
                 Ok(())
             }
+            Source::Keeper => self.hear_keeper().map_err(Stopped::from),
+        }
+    }
+
+    fn hear_keeper(&mut self) -> Result<(), Refusal> {
+        let Some(keeping) = &mut self.keeping else { return Ok(()) };
+        match keeping.hear(&self.console)?.first() {
+            None => Ok(()),
+            Some(over) => Err(Refusal::new(
+                Exit::StoreUnavailable,
+                format!("{} ended before the program was started: {}", over.what, over.why),
+                "give the store's role a longer lease (default_ttl, max_ttl), or see what delays this start",
+            )),
         }
     }
 
@@ -40,14 +54,35 @@ impl Preparation<'_> {
 
     fn hear_signals(&mut self) -> Result<(), Stopped> {
         let broken = |errno| Refusal::internal(format!("signalfd: {errno}"));
-        while let Some(arrived) = signals::read_one(self.signals.as_fd()).map_err(broken)? {
-            if arrived.signal == libc::SIGCHLD {
-                self.reap()?;
-            } else if forward::ENDING.contains(&arrived.signal) {
-                return Err(Stopped::Signalled(arrived.signal));
-            } else if forward::is_forwarded(&arrived) && self.held.len() < MOST_HELD {
+        loop {
+            let mut batch = signals::Batch::default();
+            let full = batch.read(self.signals.as_fd()).map_err(broken)?;
+            for arrived in batch.iter() {
+                if arrived.signal == libc::SIGCHLD { self.reap()? } else { self.hold(arrived)? }
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What asks for the end ends the start; everything else waits for the workload.
+    fn hold(&mut self, arrived: Arrived) -> Result<(), Stopped> {
+        let Some(meant) = forward::for_the_workload(&arrived, &self.plan.rewrite) else { return Ok(()) };
+        if forward::ENDING.contains(&meant.signal) {
+            return Err(Stopped::Signalled(meant.signal));
+        }
+        match self.held.len() {
+            // As it arrived: the workload's loop rewrites it.
+            0..MOST_HELD => self.held.push(arrived),
+            MOST_HELD => {
+                self.console.say(
+                    "dropped",
+                    &format!("more than {MOST_HELD} signals came before the program: the rest is dropped"),
+                );
                 self.held.push(arrived);
             }
+            _ => {}
         }
         Ok(())
     }
@@ -63,6 +98,9 @@ impl Preparation<'_> {
                 self.fetcher_ended(ended)?;
             } else if self.launching.as_ref().is_some_and(|launching| launching.launcher.role.pid == pid) {
                 self.launcher_ended(ended)?;
+            } else if self.keeping.as_ref().is_some_and(|keeping| keeping.pid() == pid) {
+                self.hear_keeper()?;
+                return Err(died("keeper", ended).into());
             } else {
                 self.command_ended(pid, ended)?;
             }
@@ -135,6 +173,10 @@ impl Preparation<'_> {
                 self.notes.push(Vouched { version: frame.b.checked_sub(1), set_at, lease: None, beyond: None });
             }
             Tag::Lease | Tag::Beyond => self.hear_more(frame)?,
+            Tag::Kept if frame.a == self.kept.len() as u64 && frame.c <= 1 && self.notes.is_empty() => {
+                let seconds = (frame.b != NO_END).then_some(frame.b);
+                self.kept.push(Kept { seconds, renewable: frame.c == 1 });
+            }
             Tag::Used => match fetching.single_use.take() {
                 Some(file) => file.remove()?,
                 None => return Err(broke("the fetcher used up an identity that is not for a single use")),
@@ -147,6 +189,8 @@ impl Preparation<'_> {
                 fetching.bundle = Some([frame.a, frame.b, frame.c]);
             }
             Tag::Refused => {
+                // It has given up what it minted, or has said that it could not.
+                self.kept.clear();
                 for line in fetching.role.log.drain() {
                     self.console.pass_on(&line);
                 }
@@ -161,9 +205,11 @@ impl Preparation<'_> {
     fn hear_more(&mut self, frame: Frame) -> Result<(), Refusal> {
         let last = self.notes.len().checked_sub(1).filter(|last| *last as u64 == frame.a);
         let note = last.and_then(|last| self.notes.get_mut(last));
+        let kept = self.kept.len() as u64;
         match (frame.tag, note, Capabilities::from_bits(frame.b)) {
-            (Tag::Lease, Some(note), _) if note.lease.is_none() && frame.c <= 1 => {
-                note.lease = Some(Lease { seconds: frame.b, renewable: frame.c == 1 });
+            (Tag::Lease, Some(note), _) if note.lease.is_none() && frame.c / 2 < kept.max(1) => {
+                let kept = usize::try_from(frame.c / 2).ok().filter(|kept| *kept > 0);
+                note.lease = Some(Lease { seconds: frame.b, renewable: frame.c % 2 == 1, kept });
                 Ok(())
             }
             (Tag::Beyond, Some(note), Some(beyond)) if note.beyond.is_none() => {

@@ -7,13 +7,19 @@
 mod commands;
 mod denials;
 mod descendants;
+mod end;
+mod ending;
 mod forward;
 mod heard;
+mod job;
+mod keeping;
+mod leases;
 mod prepare;
 mod resident;
 mod run;
 
 pub use prepare::{Prepared, Stopped, prepare, rehearse};
+pub use resident::RESIDENT_NAME;
 pub use run::supervise;
 
 use std::os::fd::BorrowedFd;

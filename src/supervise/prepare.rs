@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use super::commands::Running;
 use super::denials::Denials;
 use super::heard::broke;
+use super::keeping::Keeping;
 use super::{ignore, wait};
 use crate::console::Console;
 use crate::launch::bundle::BundleEnds;
@@ -24,6 +25,7 @@ use crate::sys::process::Ended;
 use crate::sys::signals::{self, Arrived};
 use crate::sys::{descriptors, memory};
 use crate::wire::Allowance;
+use crate::wire::slice::Kept;
 
 /// Why a start did not come to its end.
 pub enum Stopped {
@@ -49,6 +51,8 @@ pub struct Prepared {
     /// Signals that arrived meanwhile, for the workload.
     pub held: Vec<Arrived>,
     pub notes: Vec<Vouched>,
+    /// Where there are leases to keep.
+    pub keeping: Option<Keeping>,
 }
 
 /// Starts the roles and hears them out. `launcher` is false in `mode = "replace"`, where init itself is confined later.
@@ -80,6 +84,7 @@ pub(super) struct Fetching {
     /// The gifts were sent: it hears of commands from then on.
     pub(super) given: bool,
     pub(super) single_use: Option<Removable>,
+    pub(super) region: Option<OwnedFd>,
     pub(super) allowance: Allowance,
     pub(super) bundle: Option<[u64; 3]>,
     pub(super) ended: Option<Ended>,
@@ -107,6 +112,9 @@ pub(super) struct Preparation<'a> {
     pub(super) ends: BundleEnds,
     pub(super) held: Vec<Arrived>,
     pub(super) notes: Vec<Vouched>,
+    /// What lives as long as somebody renews it.
+    pub(super) kept: Vec<Kept>,
+    pub(super) keeping: Option<Keeping>,
 }
 
 /// Without signals there is no supervision.
@@ -117,8 +125,8 @@ fn unheard(why: &str) -> Refusal {
     )
 }
 
-/// A held signal is one that nobody can hear yet; more than this are no messages but noise.
-pub(super) const MOST_HELD: usize = 64;
+/// A held signal is one that nobody can hear yet: a storm of ten thousand fits, in 400 KB that are given back afterwards.
+pub(super) const MOST_HELD: usize = 16_384;
 
 /// What became readable.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,6 +137,7 @@ pub(super) enum Source {
     Fetcher,
     FetcherLog,
     Command,
+    Keeper,
 }
 
 impl<'a> Preparation<'a> {
@@ -163,6 +172,8 @@ impl<'a> Preparation<'a> {
             ends,
             held: Vec::new(),
             notes: Vec::new(),
+            kept: Vec::new(),
+            keeping: None,
         };
         if let Some(errand) = fetch
             && let Err(refusal) = preparation.start_fetcher(errand)
@@ -177,11 +188,12 @@ impl<'a> Preparation<'a> {
         let secrets = self.plan.fetch.as_ref().map_or(0, |fetch| fetch.secrets.len());
         let commands = self.start_commands()?;
         let started = roles::start_fetcher(self.plan, &mut self.ends, commands, self.end, errand == Errand::Check)?;
-        self.fetching = started.map(|Fetcher { role, gifts, single_use }| Fetching {
+        self.fetching = started.map(|Fetcher { role, gifts, single_use, region }| Fetching {
             role,
             gifts,
             given: false,
             single_use,
+            region,
             allowance: Allowance::fetcher(secrets),
             bundle: None,
             ended: None,
@@ -202,6 +214,7 @@ impl<'a> Preparation<'a> {
             signals: self.signals,
             held: self.held,
             notes: self.notes,
+            keeping: self.keeping,
         })
     }
 
@@ -210,6 +223,7 @@ impl<'a> Preparation<'a> {
             if Instant::now() >= self.end {
                 return Err(self.too_late().into());
             }
+            self.start_keeper()?;
             self.turn()?;
         }
         Ok(())
@@ -224,10 +238,21 @@ impl<'a> Preparation<'a> {
             None => Ok(true),
             Some(Fetching { bundle: Some(sizes), ended: Some(Ended::Exited(0)), .. }) => {
                 self.count(*sizes)?;
-                Ok(true)
+                Ok(self.kept.is_empty() || self.keeping.as_ref().is_some_and(Keeping::is_ready))
             }
             Some(_) => Ok(false),
         }
+    }
+
+    /// Once the fetcher is gone, and where there is something to keep.
+    fn start_keeper(&mut self) -> Result<(), Refusal> {
+        let Some(Fetching { ended: Some(Ended::Exited(0)), region, .. }) = &mut self.fetching else { return Ok(()) };
+        if self.kept.is_empty() || self.keeping.is_some() {
+            return Ok(());
+        }
+        let region = region.take().ok_or_else(|| broke("the fetcher kept what it was given no place for"))?;
+        self.keeping = Some(Keeping::start(self.plan, &self.kept, region, &self.notes)?);
+        Ok(())
     }
 
     /// The bytes in each pipe must be what the fetcher said, and each file must be sealed.
@@ -264,6 +289,7 @@ impl<'a> Preparation<'a> {
                 ("the secrets to be fetched", "see whether the secret store answers in time, or raise `deadline`")
             }
             (Some(Launching { caged: false, .. }), _) => ("the cage to be built", LOADED),
+            _ if self.keeping.is_some() => ("the keeper to be confined", LOADED),
             _ => ("the roles to end", LOADED),
         };
         Refusal::new(
@@ -283,7 +309,8 @@ impl<'a> Preparation<'a> {
         };
         // Frames before deaths: a role may say its last word and end at once.
         let logs = [Source::LauncherLog, Source::FetcherLog, Source::Command];
-        for source in logs.into_iter().chain([Source::Launcher, Source::Fetcher, Source::Signals]) {
+        let frames = [Source::Launcher, Source::Fetcher, Source::Keeper, Source::Signals];
+        for source in logs.into_iter().chain(frames) {
             if ready.contains(&source) {
                 self.hear(source)?;
             }
@@ -306,6 +333,7 @@ impl<'a> Preparation<'a> {
             sources.extend(fetching.role.log.as_fd().map(|fd| (Source::FetcherLog, fd)));
         }
         sources.extend(self.command_errors().map(|fd| (Source::Command, fd)));
+        sources.extend(self.keeping.iter().flat_map(Keeping::descriptors).map(|fd| (Source::Keeper, fd)));
         sources
     }
 
@@ -322,9 +350,28 @@ impl<'a> Preparation<'a> {
             }
         }
         if let Some(launching) = &self.launching {
-            tty::take_back(launching.launcher.role.pid);
+            tty::take_back_from(launching.launcher.role.pid);
         }
         self.print_logs();
+        self.give_up();
+    }
+}
+
+impl Preparation<'_> {
+    /// What the fetcher minted and left to a keeper is given up, by the keeper: it is started for that alone if need be.
+    fn give_up(&mut self) {
+        let region = self.fetching.as_mut().and_then(|fetching| fetching.region.take());
+        if let (None, false, Some(region)) = (&self.keeping, self.kept.is_empty(), region) {
+            match Keeping::start(self.plan, &self.kept, region, &self.notes) {
+                Ok(keeping) => self.keeping = Some(keeping),
+                Err(refusal) => {
+                    self.console.say("leases", &format!("warning: leases were not revoked: {}", refusal.what))
+                }
+            }
+        }
+        if let Some(keeping) = self.keeping.take() {
+            keeping.give_up(&self.console);
+        }
     }
 }
 

@@ -1,18 +1,21 @@
-//! From the word "go" to the last orphan: the exec, then the life of the workload, then the end of everything in order.
+//! From the word "go" to the last orphan: the exec, then the life of the workload. Its end in order is `end`, its job `job`.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::unistd::{Pid, getpgrp, tcsetpgrp};
+use nix::unistd::Pid;
 
 use super::denials::Denials;
+use super::end::Others;
+use super::ending::Ending;
+use super::keeping::Keeping;
 use super::prepare::{Prepared, Stopped};
-use super::{descendants, forward, ignore, resident, wait};
+use super::{forward, resident, wait};
 use crate::console::Console;
 use crate::launch::launcher::exec_refusal;
-use crate::launch::roles::{self, Launcher};
-use crate::launch::tty;
+use crate::launch::roles::Launcher;
+use crate::launch::tty::Terminal;
 use crate::plan::Plan;
 use crate::refusal::Refusal;
 use crate::sys::process::{Ended, Reaped, reap_one};
@@ -20,32 +23,35 @@ use crate::sys::signals::{self, Arrived};
 use crate::wire::{Frame, Tag};
 
 /// Where the loop is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum State {
     /// The launcher was told to go; its exec is not yet done.
     Executing,
     Running,
-    /// Somebody asked for the end, or the workload has ended: what is left at that time is killed.
-    Ending {
-        kill_at: Instant,
-    },
+    /// Somebody asked for the end, or the workload has ended.
+    Ending(Ending),
 }
 
-struct Supervisor<'a> {
-    plan: &'a Plan,
-    console: Console,
-    state: State,
-    workload: Pid,
+pub(super) struct Supervisor<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) console: Console,
+    pub(super) state: State,
+    pub(super) workload: Pid,
     signals: OwnedFd,
     exec_result: Option<OwnedFd>,
-    denials: Option<Denials>,
-    ended: Option<Ended>,
-    stopped: bool,
+    pub(super) denials: Option<Denials>,
+    pub(super) ended: Option<Ended>,
+    /// The first TERM, for the last line.
+    pub(super) asked: Option<Arrived>,
+    pub(super) terminal: Option<Terminal>,
+    pub(super) stopped: bool,
+    /// The job stopped with its workload, and goes on with it.
+    pub(super) stopped_along: bool,
     held: Vec<Arrived>,
-    killed: bool,
-    /// Whether those that the workload left behind were told to end.
-    asked_the_rest: bool,
-    children: bool,
+    pub(super) others: Others,
+    /// There is somebody to wait for.
+    pub(super) children: bool,
+    pub(super) keeping: Option<Keeping>,
 }
 
 /// Tells the launcher to go and stays with the workload until nothing is left. Returns the exit code.
@@ -74,31 +80,32 @@ pub fn supervise(
         exec_result: Some(exec_result),
         denials: prepared.denials,
         ended: None,
+        asked: None,
+        terminal: Terminal::find(),
         stopped: false,
+        stopped_along: false,
         held: prepared.held,
-        killed: false,
-        asked_the_rest: false,
+        others: Others::default(),
         children: true,
+        keeping: prepared.keeping,
     };
     let go = role.channel.send(Frame::new(Tag::Go, 0, 0, 0), &[]);
-    let began = go.map_err(|error| Refusal::internal(format!("the launcher {error}"))).and_then(|()| {
+    let began = go.map_err(|error| Refusal::internal(format!("the launcher {error}")).into()).and_then(|()| {
         supervisor.until_executed(end)?;
         // A launcher that could not go on has said so before its end of the exec's pipe closed.
         if let Ok(Some((Frame { tag: Tag::Refused, a, .. }, _))) = role.channel.receive() {
             drop(role.log.drain());
-            return Err(role.log.refusal(a));
+            return Err(role.log.refusal(a).into());
         }
         drop((role.channel, role.log));
         started(console, explained);
-        resident::settle(plan)
+        resident::settle(plan, supervisor.keeping.is_some()).map_err(Stopped::from)
     });
-    if let Err(refusal) = began {
+    if let Err(stopped) = began {
         supervisor.kill_and_wait();
-        return Err(refusal.into());
+        return Err(stopped);
     }
-    let held = std::mem::take(&mut supervisor.held);
-    let lived = held.into_iter().try_for_each(|arrived| supervisor.signal(arrived));
-    if let Err(refusal) = lived.and_then(|()| supervisor.live()) {
+    if let Err(refusal) = supervisor.live() {
         supervisor.kill_and_wait();
         return Err(refusal.into());
     }
@@ -106,28 +113,56 @@ pub fn supervise(
 }
 
 impl Supervisor<'_> {
-    fn until_executed(&mut self, end: Instant) -> Result<(), Refusal> {
+    fn until_executed(&mut self, end: Instant) -> Result<(), Stopped> {
         while self.state == State::Executing {
             if Instant::now() >= end {
                 return Err(Refusal::new(
                     crate::refusal::Exit::Deadline,
                     format!("the deadline of {:?} passed while the program was being executed", self.plan.deadline),
                     "see whether the file system that holds it answers, or raise `deadline`",
-                ));
+                )
+                .into());
             }
             self.turn(Some(end))?;
+            if self.exec_result.is_none() && self.state == State::Executing {
+                return Err(self.died_before_the_exec());
+            }
         }
         Ok(())
     }
 
+    /// The exec's pipe closes at an exec, and at a death: nothing was executed yet. A terminal's signals reach the launcher
+    /// itself by now: that is an end somebody asked for, and no fault.
+    fn died_before_the_exec(&mut self) -> Stopped {
+        if let Ok(nix::sys::wait::WaitStatus::Signaled(_, signal, _)) = nix::sys::wait::waitpid(self.workload, None) {
+            self.ended = Some(Ended::Signalled { signal: signal as i32, core: false });
+            if forward::ENDING.contains(&(signal as i32)) {
+                return Stopped::Signalled(signal as i32);
+            }
+        }
+        Refusal::new(
+            crate::refusal::Exit::RoleBroke,
+            "the launcher ended before it executed the program",
+            "look for an out-of-memory kill or a memory limit on this host; if there is none, report it",
+        )
+        .into()
+    }
+
     fn live(&mut self) -> Result<(), Refusal> {
+        // Whoever executed init may have left it a child that ended before signals were heard.
+        self.reap()?;
+        for arrived in std::mem::take(&mut self.held) {
+            self.signal(arrived)?;
+        }
+        resident::give_back_memory();
         while self.children {
-            let until = match self.state {
-                State::Ending { kill_at } => Some(kill_at),
-                State::Executing | State::Running => None,
-            };
-            if until.is_some_and(|at| Instant::now() >= at) {
-                self.kill_all()?;
+            let mut until = None;
+            if let State::Ending(ending) = &mut self.state {
+                if let Some(step) = ending.due(Instant::now()) {
+                    self.step(step)?;
+                    continue;
+                }
+                until = ending.next();
             }
             self.turn(until)?;
         }
@@ -135,14 +170,16 @@ impl Supervisor<'_> {
     }
 
     fn turn(&mut self, until: Option<Instant>) -> Result<(), Refusal> {
-        let (signals, exec, denied) = {
+        let (signals, exec, denied, keeper) = {
             let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
             fds.extend(self.exec_result.as_ref().map(AsFd::as_fd));
             fds.extend(self.denials.as_ref().map(Denials::as_fd));
+            fds.extend(self.keeping.iter().flat_map(Keeping::descriptors));
             let mut ready = wait(&fds, until)?.into_iter();
             let signals = ready.next().unwrap_or(false);
             let exec = self.exec_result.is_some() && ready.next().unwrap_or(false);
-            (signals, exec, self.denials.is_some() && ready.next().unwrap_or(false))
+            let denied = self.denials.is_some() && ready.next().unwrap_or(false);
+            (signals, exec, denied, ready.any(|ready| ready))
         };
         // Signals first: a storm of denials may not delay them.
         if signals {
@@ -150,6 +187,9 @@ impl Supervisor<'_> {
         }
         if exec {
             self.hear_exec()?;
+        }
+        if keeper {
+            self.hear_keeper()?;
         }
         if denied {
             self.answer_denial()?;
@@ -167,7 +207,7 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// Four bytes are an errno; end-of-file is a successful exec.
+    /// Four bytes are an errno; end-of-file is a successful exec, where its notification was answered.
     fn hear_exec(&mut self) -> Result<(), Refusal> {
         let Some(pipe) = &self.exec_result else { return Ok(()) };
         let mut bytes = [0u8; 4];
@@ -177,15 +217,7 @@ impl Supervisor<'_> {
         if length > 0 {
             return Err(exec_refusal(self.plan, Errno::from_raw(i32::from_le_bytes(bytes))));
         }
-        if self.denials.as_ref().is_some_and(|denials| !denials.start_was_answered()) {
-            // The pipe closes at an exec, and at a death: nothing was executed yet.
-            return Err(Refusal::new(
-                crate::refusal::Exit::RoleBroke,
-                "the launcher ended before it executed the program",
-                "look for an out-of-memory kill or a memory limit on this host; if there is none, report it",
-            ));
-        }
-        if self.state == State::Executing {
+        if self.denials.as_ref().is_none_or(Denials::start_was_answered) && self.state == State::Executing {
             self.state = State::Running;
         }
         Ok(())
@@ -193,56 +225,53 @@ impl Supervisor<'_> {
 
     fn hear_signals(&mut self) -> Result<(), Refusal> {
         let broken = |errno| Refusal::internal(format!("signalfd: {errno}"));
-        while let Some(arrived) = signals::read_one(self.signals.as_fd()).map_err(broken)? {
-            if arrived.signal == libc::SIGCHLD { self.reap()? } else { self.signal(arrived)? }
+        loop {
+            let mut batch = signals::Batch::default();
+            let full = batch.read(self.signals.as_fd()).map_err(broken)?;
+            for arrived in batch.iter() {
+                if arrived.signal == libc::SIGCHLD { self.reap()? } else { self.signal(arrived)? }
+            }
+            if !full {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn signal(&mut self, arrived: Arrived) -> Result<(), Refusal> {
-        if !forward::is_forwarded(&arrived) {
-            return Ok(());
-        }
         if self.state == State::Executing {
             // The launcher would die of it before the program could hear it.
             self.held.push(arrived);
             return Ok(());
         }
-        if self.ended.is_none() {
-            let cannot = |errno| Refusal::internal(format!("forwarding {}: {errno}", forward::name(arrived.signal)));
-            forward::forward(self.workload, arrived).map_err(cannot)?;
+        let Some(arrived) = forward::for_the_workload(&arrived, &self.plan.rewrite) else { return Ok(()) };
+        match arrived.signal {
+            libc::SIGTERM => self.asked_to_end(arrived),
+            libc::SIGCONT if self.stopped_along => self.go_on_along(),
+            _ => self.pass(arrived),
         }
-        if arrived.signal == libc::SIGTERM {
-            self.begin_to_end();
-            if self.stopped {
-                self.go_on()?;
-            }
-        }
-        Ok(())
     }
 
-    /// A stopped program could not hear TERM.
-    fn go_on(&self) -> Result<(), Refusal> {
-        forward::forward(self.workload, Arrived::of(libc::SIGCONT))
-            .map_err(|errno| Refusal::internal(format!("continuing the workload: {errno}")))
-    }
-
-    /// The clock starts once, at the first reason.
-    fn begin_to_end(&mut self) {
-        if !matches!(self.state, State::Ending { .. }) {
-            self.state = State::Ending { kill_at: Instant::now() + self.plan.stop_timeout };
+    /// To the workload, if it is there.
+    pub(super) fn pass(&self, arrived: Arrived) -> Result<(), Refusal> {
+        if self.ended.is_some() {
+            return Ok(());
         }
+        forward::forward(self.workload, arrived)
+            .map_err(|errno| Refusal::internal(format!("forwarding {}: {errno}", forward::name(arrived.signal))))
     }
 
     fn reap(&mut self) -> Result<(), Refusal> {
         loop {
             match reap_one().map_err(|errno| Refusal::internal(format!("waitpid: {errno}")))? {
-                Reaped::NoneYet => return self.term_the_rest(),
+                Reaped::NoneYet => return self.whoever_came_to_us(),
                 Reaped::NoChildren => {
                     self.children = false;
                     return Ok(());
                 }
                 Reaped::Child(pid, ended) if pid == self.workload => self.workload_changed(ended)?,
+                Reaped::Child(pid, ended) if self.keeping.as_ref().is_some_and(|keeping| keeping.pid() == pid) => {
+                    self.keeper_changed(ended)?;
+                }
                 Reaped::Child(..) => {}
             }
         }
@@ -250,113 +279,16 @@ impl Supervisor<'_> {
 
     fn workload_changed(&mut self, change: Ended) -> Result<(), Refusal> {
         match change {
-            Ended::Stopped(signal) => {
-                self.stopped = true;
-                if matches!(self.state, State::Ending { .. }) {
-                    return self.go_on();
-                }
-                // SIGSTOP is somebody's wish for that one program, not a terminal's for the job.
-                if matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) {
-                    self.stop_along();
-                }
-                Ok(())
-            }
+            Ended::Stopped(signal) => self.workload_stopped(signal),
             Ended::Continued => {
                 self.stopped = false;
                 Ok(())
             }
             ended => {
                 self.ended = Some(ended);
-                self.begin_to_end();
+                self.workload_ended();
                 Ok(())
             }
-        }
-    }
-
-    /// Under a shell, a stopped job includes its init: give the terminal back, stop, and go on together.
-    fn stop_along(&self) {
-        let Some(terminal) = tty::terminal() else { return };
-        if self.plan.pid1 {
-            return;
-        }
-        // A terminal that is gone, or a group that is: there is no job to control then.
-        ignore(tcsetpgrp(terminal, getpgrp()));
-        ignore(signals::send(Pid::this(), libc::SIGSTOP));
-        ignore(tcsetpgrp(terminal, self.workload));
-        ignore(signals::send(Pid::from_raw(-self.workload.as_raw()), libc::SIGCONT));
-    }
-
-    /// The workload is gone: whoever it left behind gets TERM, and the rest of the time.
-    fn term_the_rest(&mut self) -> Result<(), Refusal> {
-        if self.ended.is_none() || self.asked_the_rest {
-            return Ok(());
-        }
-        self.asked_the_rest = true;
-        for pid in descendants::living() {
-            // EPERM: a child that somebody with other rights left to us. It is not ours to end.
-            ignore(forward::forward(pid, Arrived::of(libc::SIGTERM)));
-            ignore(forward::forward(pid, Arrived::of(libc::SIGCONT)));
-        }
-        Ok(())
-    }
-
-    /// The time is over. Whatever is made meanwhile is found the next time round.
-    fn kill_all(&mut self) -> Result<(), Refusal> {
-        let left = descendants::living();
-        if !self.killed {
-            let whom = if self.ended.is_none() { "the program" } else { "what the program left behind" };
-            self.console
-                .say("killed", &format!("{whom} did not end within {:?} and is killed", self.plan.stop_timeout));
-            self.killed = true;
-        }
-        let killed = left.iter().filter(|pid| roles::kill(**pid).is_ok()).count();
-        if killed == 0 && !left.is_empty() {
-            // None of them is ours to end, so none is ours to wait for.
-            self.console.say("left", &format!("left running, by other users: {}", left.len()));
-            self.children = false;
-            return Ok(());
-        }
-        // Not at once again: a process in an uninterruptible sleep takes its time.
-        self.state = State::Ending { kill_at: Instant::now() + std::time::Duration::from_millis(100) };
-        Ok(())
-    }
-
-    /// A refusal after "go": nothing that was started may stay.
-    fn kill_and_wait(&mut self) {
-        if self.ended.is_none() {
-            ignore(roles::kill(self.workload));
-        }
-        // What a kill orphans becomes our child: until there is none. A failing wait means the same.
-        loop {
-            let left = descendants::living();
-            let foreign = !left.is_empty() && left.into_iter().all(|pid| roles::kill(pid).is_err());
-            if foreign || nix::sys::wait::waitpid(None, None).is_err() {
-                return;
-            }
-        }
-    }
-
-    fn say_denials(&self) {
-        if let Some(summary) = self.denials.as_ref().and_then(Denials::summary) {
-            self.console.say("denials", &summary);
-        }
-    }
-
-    /// Gives the terminal back, says why this ends, and gives the exit code.
-    fn last_words(&mut self) -> u8 {
-        tty::take_back(self.workload);
-        self.say_denials();
-        let name = self.plan.launch.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match self.ended {
-            Some(Ended::Exited(code)) => {
-                self.console.say("ended", &format!("ended: {name} exited with {code}"));
-                code
-            }
-            Some(Ended::Signalled { signal, .. }) => {
-                self.console.say("ended", &format!("ended: {name} was ended by {}", forward::name(signal)));
-                128u8.saturating_add(signal as u8)
-            }
-            _ => crate::refusal::Exit::Internal.code(),
         }
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod descriptors;
 pub mod exec;
+pub mod hidden;
 pub mod landlock;
 pub mod memory;
 pub mod process;

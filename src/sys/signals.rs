@@ -71,21 +71,57 @@ impl Arrived {
     }
 }
 
-/// Reads one signal, or `None` when no more wait.
-pub fn read_one(signalfd: BorrowedFd<'_>) -> Result<Option<Arrived>, Errno> {
-    // SAFETY: an all-zero signalfd_siginfo is a valid value of plain integers.
-    let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
-    let size = size_of::<libc::signalfd_siginfo>();
-    // SAFETY: the kernel writes at most `size` bytes into a live local of that size.
-    match check(unsafe { libc::read(signalfd.as_raw_fd(), (&raw mut info).cast(), size) } as libc::c_long) {
-        Ok(n) if n as usize == size => {
-            let (signal, sender) = (info.ssi_signo as i32, info.ssi_pid as i32);
-            Ok(Some(Arrived { signal, code: info.ssi_code, value: info.ssi_ptr, sender }))
-        }
-        Ok(_) => Err(Errno::EIO),
-        Err(Errno::EAGAIN) => Ok(None),
-        Err(errno) => Err(errno),
+/// As many signals as one read(2) takes.
+const MOST_AT_ONCE: usize = 32;
+
+/// Signals that were read together.
+pub struct Batch {
+    infos: [libc::signalfd_siginfo; MOST_AT_ONCE],
+    count: usize,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        // SAFETY: an all-zero signalfd_siginfo is a valid value of plain integers.
+        Batch { infos: unsafe { std::mem::zeroed() }, count: 0 }
     }
+}
+
+impl Batch {
+    /// Reads what waits. True when it was as much as fits: more may wait.
+    pub fn read(&mut self, signalfd: BorrowedFd<'_>) -> Result<bool, Errno> {
+        let size = size_of::<libc::signalfd_siginfo>();
+        let room = size * MOST_AT_ONCE;
+        self.count = 0;
+        // SAFETY: the kernel writes at most `room` bytes into an array of that size that is ours.
+        match check(unsafe { libc::read(signalfd.as_raw_fd(), self.infos.as_mut_ptr().cast(), room) } as libc::c_long) {
+            Ok(length) if (length as usize).is_multiple_of(size) => {
+                self.count = length as usize / size;
+                Ok(self.count == MOST_AT_ONCE)
+            }
+            Ok(_) => Err(Errno::EIO),
+            Err(Errno::EAGAIN) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// In the order in which the kernel delivered them.
+    pub fn iter(&self) -> impl Iterator<Item = Arrived> {
+        self.infos[..self.count].iter().map(|info| Arrived {
+            signal: info.ssi_signo as i32,
+            code: info.ssi_code,
+            value: info.ssi_ptr,
+            sender: info.ssi_pid as i32,
+        })
+    }
+}
+
+/// Whether a blocked signal waits for this thread or its process (rt_sigpending(2)).
+pub fn is_pending(signal: i32) -> Result<bool, Errno> {
+    let mut set: Set = 0;
+    // SAFETY: the kernel writes eight bytes into a live local of that size.
+    check(unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set, SET_SIZE) })?;
+    Ok(set >> (signal - 1) & 1 == 1)
 }
 
 /// `kill(2)` with any number from 1 to 64; `nix::sys::signal::kill` knows no real-time ones.

@@ -8,9 +8,24 @@ pub enum Tag {
     Ready = 1,
     /// Fetcher to init, one a secret, in the plan's order: a = index, b = version + 1 or 0, c = set-at or [`NO_TIME`].
     Secret = 2,
-    /// Fetcher to init, after a secret's own frame: a = index, b = the lease's seconds, c = 1 if it can be renewed. A keeper's
-    /// business goes beside it: token and lease ids are secrets, and travel as a descriptor with a frame of its own.
+    /// Fetcher to init, after a secret's own frame: a = index, b = the lease's seconds, c = 1 if it can be renewed, plus twice
+    /// the number of the kept thing that it is, counted from 1, or 0 if nobody keeps it.
     Lease = 6,
+    /// Fetcher to init, before the secrets: one thing to keep alive, the token first: a = its number from 0, b = its seconds or
+    /// [`NO_END`], c = 1 if it can be renewed. What it is called at the store is in the hidden region and nowhere else.
+    Kept = 9,
+    /// Keeper to init: renewing the thing a failed, b = seconds left, c = the [`Reason`].
+    Late = 10,
+    /// Keeper to init: renewing the thing a works again.
+    Healed = 11,
+    /// Keeper to init: nothing lengthens the thing a any more, b = milliseconds left, c = the [`Reason`].
+    Over = 12,
+    /// Renewer to keeper: the thing a lasts b seconds from now, or [`NO_END`]; c = 1 if it can be renewed again.
+    Renewed = 13,
+    /// Renewer to keeper: the thing a was not renewed; b = the [`Reason`].
+    Unrenewed = 14,
+    /// Renewer to keeper, keeper to init: what was minted is given up; a = 0, or the [`Reason`] why it was not.
+    GivenUp = 15,
     /// Fetcher to init in a check, after a secret's own frame: a = index, b = what its policy allows beyond fetching it, as bits.
     Beyond = 7,
     /// Fetcher to init: what the single-use identity file holds was used, or may have been.
@@ -24,15 +39,56 @@ pub enum Tag {
     /// Init to fetcher: a = number of descriptors that travel with the frame.
     Give = 16,
     /// Init to fetcher: a command has ended, and well. a = its index.
-    Ended = 18,
+    Ended = 19,
     /// Init to launcher: the bundle is complete; become the workload.
     Go = 17,
+    /// Init to keeper: the end; give up what was minted.
+    GiveUp = 18,
+}
+
+/// Seconds of what has no end.
+pub const NO_END: u64 = u64::MAX;
+
+/// Why something is not renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reason {
+    /// No conversation with any server of the store, or none that ended.
+    Unreachable = 1,
+    /// Every server is sealed, a standby, or busy.
+    Unavailable = 2,
+    /// The store says that the token may not, or no longer.
+    Denied = 3,
+    /// The store does not know it any more: it was revoked, or is over.
+    Lost = 4,
+    /// A renewal added no time.
+    AtMaximum = 5,
+    /// The store gave it for one life.
+    NotRenewable = 6,
+    /// The renewer died, or broke the protocol.
+    Broken = 7,
+}
+
+impl Reason {
+    const ALL: [Reason; 7] = [
+        Reason::Unreachable,
+        Reason::Unavailable,
+        Reason::Denied,
+        Reason::Lost,
+        Reason::AtMaximum,
+        Reason::NotRenewable,
+        Reason::Broken,
+    ];
+
+    pub fn from_number(number: u64) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|reason| *reason as u64 == number)
+    }
 }
 
 /// `set_at` where no store vouches for a time.
 pub const NO_TIME: u64 = i64::MIN as u64;
 
-const TAGS: [Tag; 11] = [
+const TAGS: [Tag; 19] = [
     Tag::Ready,
     Tag::Secret,
     Tag::Bundle,
@@ -41,9 +97,17 @@ const TAGS: [Tag; 11] = [
     Tag::Lease,
     Tag::Beyond,
     Tag::Used,
+    Tag::Kept,
+    Tag::Late,
+    Tag::Healed,
+    Tag::Over,
+    Tag::Renewed,
+    Tag::Unrenewed,
+    Tag::GivenUp,
     Tag::Give,
     Tag::Ended,
     Tag::Go,
+    Tag::GiveUp,
 ];
 const MAGIC: u8 = 0xB7;
 
@@ -94,7 +158,23 @@ impl Allowance {
         let secrets = u32::try_from(secrets).unwrap_or(u32::MAX);
         let each = [Tag::Secret, Tag::Lease, Tag::Beyond].map(|tag| (tag, secrets));
         let once = [Tag::Ready, Tag::Used, Tag::Bundle, Tag::Refused].map(|tag| (tag, 1));
-        Allowance(once.into_iter().chain(each).collect())
+        // A lease a secret at most, and the token.
+        let kept = [(Tag::Kept, secrets.saturating_add(1))];
+        Allowance(once.into_iter().chain(each).chain(kept).collect())
+    }
+
+    /// `kept`: how many things it keeps. Trouble with the store may come and go as long as the workload lives.
+    pub fn keeper(kept: usize) -> Self {
+        let kept = u32::try_from(kept).unwrap_or(u32::MAX);
+        let once = [Tag::Ready, Tag::Refused, Tag::GivenUp].map(|tag| (tag, 1));
+        let often = [(Tag::Over, kept), (Tag::Late, u32::MAX), (Tag::Healed, u32::MAX)];
+        Allowance(once.into_iter().chain(often).collect())
+    }
+
+    /// `asked`: how many things it was asked to renew.
+    pub fn renewer(asked: usize) -> Self {
+        let asked = u32::try_from(asked).unwrap_or(u32::MAX);
+        Allowance(vec![(Tag::Renewed, asked), (Tag::Unrenewed, asked), (Tag::GivenUp, 1)])
     }
 
     pub fn launcher() -> Self {
@@ -130,7 +210,7 @@ mod tests {
         let good = Frame::new(Tag::Bundle, 1, 2, 3).encode();
         assert_eq!(Frame::decode(&good[..31]), None);
         assert_eq!(Frame::decode(&[&good[..], &[0]].concat()), None);
-        for (at, value) in [(0, 0), (1, 0), (1, 9), (1, 255), (2, 1), (7, 1)] {
+        for (at, value) in [(0, 0), (1, 0), (1, 19), (1, 255), (2, 1), (7, 1)] {
             let mut bad = good;
             bad[at] = value;
             assert_eq!(Frame::decode(&bad), None, "byte {at} = {value}");

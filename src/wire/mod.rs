@@ -13,12 +13,13 @@ pub mod slice;
 
 pub use channel::{Channel, MOST_DESCRIPTORS, WireError, pair};
 pub use foreign::ForeignLines;
-pub use frame::{Allowance, Frame, NO_TIME, Tag};
+pub use frame::{Allowance, Frame, NO_END, NO_TIME, Reason, Tag};
 pub use report::{LogLines, Reporter, write_refusal};
 
-/// The fetcher's descriptors, by contract: its socket, and its slice of the plan. Standard error is its log pipe.
+/// A re-executed role's descriptors, by contract: its socket, and its slice of the plan. Standard error is its log pipe.
 pub const ROLE_SOCKET: i32 = 3;
 pub const ROLE_SLICE: i32 = 4;
 
 /// The argument that makes the binary a role rather than a command line.
 pub const ROLE_FETCHER: &str = "portcullis-role-fetcher";
+pub const ROLE_KEEPER: &str = "portcullis-role-keeper";

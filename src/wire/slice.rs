@@ -1,4 +1,4 @@
-//! The fetcher's slice of the plan: what it needs to know, and nothing secret. It travels as JSON in a sealed memfd.
+//! A role's slice of the plan: what it needs to know, and nothing secret. It travels as JSON in a sealed memfd.
 //!
 //! Descriptors are named by their place in the one message that gives them.
 
@@ -57,6 +57,8 @@ pub struct VaultStore {
     pub mounts: BTreeMap<String, MountKind>,
     pub writes: BTreeMap<String, BTreeMap<String, String>>,
     pub leases: Leases,
+    /// The hidden region that what is kept goes into, where a keeper can follow.
+    pub region: Option<Place>,
     pub login: VaultLogin,
 }
 
@@ -150,4 +152,34 @@ pub struct FetcherCage {
     pub resolve: bool,
     /// Landlock ABI rights that this host may lack, as the config says.
     pub landlock_abi: u32,
+}
+
+/// The keeper's slice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeeperSlice {
+    pub store: KeptStore,
+    /// The hidden region, filled by the fetcher.
+    pub region: Place,
+    pub kept: Vec<Kept>,
+    /// How long before an end that nothing can change it is told, in milliseconds.
+    pub ahead_ms: u64,
+    pub cage: FetcherCage,
+}
+
+/// How to talk to the store once the login is over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeptStore {
+    pub addresses: Vec<String>,
+    pub namespace: Option<String>,
+    pub ca: Place,
+    pub client: Option<(Place, Place)>,
+    pub min_tls: TlsVersion,
+}
+
+/// One thing that is kept alive: the token first, then leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// `None` if it has no end.
+    pub seconds: Option<u64>,
+    pub renewable: bool,
 }

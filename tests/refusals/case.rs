@@ -204,10 +204,17 @@ fn files(dir: &Path) -> BTreeSet<PathBuf> {
             if path.symlink_metadata().is_ok_and(|about| about.is_dir()) {
                 folders.push(path.clone());
             }
-            found.insert(path);
+            if !folder.starts_with("/dev/shm") || is_of_ours(&path) {
+                found.insert(path);
+            }
         }
     }
     found
+}
+
+/// Shared memory is everybody's: other programs of this machine come and go there.
+fn is_of_ours(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|about| [0, UID, FETCHER].contains(&about.uid()))
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {

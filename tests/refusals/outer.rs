@@ -22,6 +22,7 @@ fn calls(name: &str) -> Option<(&'static [i64], Option<i32>)> {
         "seccomp" => &[libc::SYS_seccomp],
         // The question whether filters are known is answered; installing one is not.
         "seccomp_filter" => return Some((&[libc::SYS_seccomp], Some(libc::SECCOMP_SET_MODE_FILTER as i32))),
+        "memfd_secret" => &[libc::SYS_memfd_secret],
         "memfd" => &[libc::SYS_memfd_create],
         "close_range" => &[libc::SYS_close_range],
         "setresuid" => &[libc::SYS_setresuid],

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::support::bao::{Bao, Role};
 use super::support::ca::Ca;
 use super::support::faults::{FaultServer, Piece, listen};
+use super::support::jwt::Issuer;
 use serde_json::json;
 
 /// What cases may write, and what stands for it.
@@ -46,12 +47,22 @@ fn start() -> Option<Stores> {
         ("{{ROLE_ID}}", role.role_id.clone()),
         ("{{SECRET_ID}}", role.secret_id.clone()),
         ("{{TOKEN}}", bao.root_token.clone()),
+        ("{{WRAPPED_USED}}", used(bao, &role)),
+        ("{{WRAPPED_FORGED}}", bao.wrapped("sys/wrapping/wrap", json!({"secret_id": role.secret_id}))),
+        ("{{JWT}}", Issuer::new(&super::support::scratch("refusals-jwt")).token(json!({"aud": "elsewhere"}), false)),
         ("{{SLOW}}", format!("https://127.0.0.1:{slow}")),
         ("{{STALLS}}", stalls.address.clone()),
         ("{{SEALED}}", sealed.as_ref().map(|bao| bao.address.clone()).unwrap_or_default()),
         ("{{SEALED_CA}}", sealed.as_ref().map(|bao| bao.ca.file().display().to_string()).unwrap_or_default()),
     ];
     Some(Stores { words, _sealed: sealed })
+}
+
+/// A wrapping token that somebody has used before.
+fn used(bao: &Bao, role: &Role) -> String {
+    let token = bao.wrapped(&format!("auth/approle/role/{}/secret-id", role.name), json!({}));
+    bao.call("POST", "sys/wrapping/unwrap", json!({ "token": token }));
+    token
 }
 
 pub fn fill(text: &str) -> Result<String, String> {

@@ -26,6 +26,7 @@ pub struct Bao {
     pub address_mtls: String,
     /// Empty while it is sealed.
     pub root_token: String,
+    unseal_key: String,
     dir: PathBuf,
     child: Child,
 }
@@ -119,13 +120,21 @@ impl Bao {
         let child = spawn(binary, dir.clone());
         let at = |port: u16| format!("https://localhost:{port}");
         let (address, address_tls12, address_mtls) = (at(ports[0]), at(ports[1]), at(ports[2]));
-        let bao = Bao { ca, address, address_tls12, address_mtls, root_token: String::new(), dir, child };
+        let bao = Bao {
+            ca,
+            address,
+            address_tls12,
+            address_mtls,
+            root_token: String::new(),
+            unseal_key: String::new(),
+            dir,
+            child,
+        };
         bao.wait_until("it answers", || bao.try_call("GET", "sys/seal-status", Value::Null).is_ok());
         bao
     }
 
-    /// Returns the key that unseals it.
-    fn set_up(&mut self) -> String {
+    fn set_up(&mut self) {
         let init = self.call("PUT", "sys/init", json!({"secret_shares": 1, "secret_threshold": 1}));
         self.root_token = init["root_token"].as_str().expect("a root token").to_owned();
         self.call("PUT", "sys/unseal", json!({"key": init["keys"][0]}));
@@ -140,7 +149,15 @@ impl Bao {
             let put = || self.try_call("POST", &format!("{mount}/data/ready"), json!({"data": {"ready": "yes"}}));
             self.wait_until("the KV mount is upgraded", || put().is_ok_and(|(status, _)| status == 200));
         }
-        init["keys"][0].as_str().expect("a key").to_owned()
+        init["keys"][0].as_str().expect("a key").clone_into(&mut self.unseal_key);
+    }
+
+    pub fn seal(&self) {
+        self.call("PUT", "sys/seal", json!({}));
+    }
+
+    pub fn unseal(&self) {
+        self.call("PUT", "sys/unseal", json!({"key": self.unseal_key}));
     }
 
     /// An API call that must succeed, by the root token.
@@ -283,8 +300,8 @@ impl Cluster {
             Bao::start_in(binary.clone(), dir, ca.clone(), ports.clone(), &storage)
         };
         let mut nodes: Vec<Bao> = ports.iter().enumerate().map(node).collect();
-        let key = nodes[0].set_up();
-        let root_token = nodes[0].root_token.clone();
+        nodes[0].set_up();
+        let (key, root_token) = (nodes[0].unseal_key.clone(), nodes[0].root_token.clone());
         for node in &mut nodes[1..] {
             node.root_token.clone_from(&root_token);
             // Accepted once the node has found the first one; a second time would begin anew.

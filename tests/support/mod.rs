@@ -7,6 +7,7 @@
 pub mod aws;
 pub mod bao;
 pub mod ca;
+pub mod database;
 pub mod faults;
 pub mod https;
 pub mod jwt;

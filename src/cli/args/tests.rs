@@ -92,6 +92,9 @@ fn every_flag_reaches_its_field() {
         "--env=TZ",
         "--env=A=b=c",
         "--stop-timeout=9s",
+        "--stop-signal=INT",
+        "--stop-before=USR1=1s",
+        "--rewrite=HUP=none",
         "--shield=loader",
         "--sockets",
         "--limit=nofile=1KiB",
@@ -131,6 +134,9 @@ fn every_flag_reaches_its_field() {
         workdir: Some(v("/w")),
         env: vec![EnvFlag::Pass(v("TZ")), EnvFlag::Set(v("A"), "b=c".into())],
         stop_timeout: Some(v("9s")),
+        stop_signal: Some(v("SIGINT")),
+        stop_before: vec![StopBefore { signal: v("USR1"), wait: v("1s") }],
+        rewrite: vec![(v("HUP"), v("none"))],
         shield: Some(Shield::Loader),
         sockets: true,
         limits: vec![(Limit::Nofile, v("1024")), (Limit::As, v("2GiB"))],
@@ -186,7 +192,7 @@ fn every_word_of_a_closed_list_is_taken_by_the_configs_parser() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 2 + 3 + 4 + 3 + 3 + 2);
+    assert_eq!(tried, 2 + 3 + 4 + 3 + 4 + 2);
 }
 
 #[test]

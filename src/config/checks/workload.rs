@@ -3,7 +3,8 @@
 use super::Check;
 use crate::config::Config;
 use crate::config::fault::{Fault, Step, place};
-use crate::config::model::{AwsAuth, Limit, VaultAuth};
+use crate::config::model::{AwsAuth, Limit, Mode, VaultAuth};
+use crate::config::signal::SignalName;
 
 pub fn check(config: &Config) -> Check {
     command(&config.workload.command)?;
@@ -11,7 +12,41 @@ pub fn check(config: &Config) -> Check {
         no_nul(value, &format!("`{name}` in env.set"), place!["workload", "env", "set", name.as_str()])?;
     }
     descriptors(config)?;
+    stop(config)?;
     file_names(config)
+}
+
+/// What init does with signals: it must be there, the waits must fit, and TERM is what everything starts with.
+fn stop(config: &Config) -> Check {
+    let workload = &config.workload;
+    let changed = [
+        ("stop_signal", workload.stop_signal != SignalName::TERM),
+        ("stop_before", !workload.stop_before.is_empty()),
+        ("rewrite", !workload.rewrite.is_empty()),
+    ];
+    if let Some((key, _)) = changed.iter().find(|(_, set)| *set && config.mode == Mode::Replace) {
+        return Err(Fault::said(
+            place!["workload", *key],
+            format!("`{key}` needs a process that stays, and mode = \"replace\" leaves none"),
+            "use mode = \"supervise\", or leave it out",
+        ));
+    }
+    let waits: std::time::Duration = workload.stop_before.iter().map(|step| step.wait.duration()).sum();
+    if waits >= workload.stop_timeout.duration() {
+        return Err(Fault::said(
+            place!["workload", "stop_before"],
+            format!("the waits of stop_before take all of the stop_timeout of {}", workload.stop_timeout),
+            "raise stop_timeout, or shorten the waits: what remains is for the program's own end",
+        ));
+    }
+    if workload.rewrite.contains_key(&SignalName::TERM) {
+        return Err(Fault::said(
+            place!["workload", "rewrite"],
+            "`rewrite` has SIGTERM, with which every end begins",
+            "name what the program gets for it in workload.stop_signal",
+        ));
+    }
+    Ok(())
 }
 
 /// The cage is built under the workload's limits, and needs descriptors of its own.

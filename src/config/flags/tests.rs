@@ -69,6 +69,9 @@ fn a_single_value_replaces_the_files() {
         user: Some(v("2000:3000")),
         workdir: Some(v("/w")),
         stop_timeout: Some(v("2s")),
+        stop_signal: Some(v("INT")),
+        stop_before: vec![StopBefore { signal: v("USR1"), wait: v("1s") }],
+        rewrite: vec![(v("HUP"), v("USR2"))],
         shield: Some(Shield::Off),
         fetch_user: Some(v("9:9")),
         dns: Some(Dns::Tcp),
@@ -79,6 +82,7 @@ fn a_single_value_replaces_the_files() {
     let workload = &config.workload;
     assert_eq!((&workload.user, &workload.workdir), (&Some(v("2000:3000")), &Some(v("/w"))));
     assert_eq!((workload.stop_timeout, workload.shield, workload.sockets), (v("2s"), Shield::Off, true));
+    assert_eq!((workload.stop_signal, workload.stop_before.len(), workload.rewrite.len()), (v("INT"), 1, 1));
     assert_eq!((config.fetch.user, config.confine.dns), (v("9:9"), Dns::Tcp));
 }
 

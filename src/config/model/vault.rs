@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::config::lease_end::OnLeaseEnd;
+
 /// The Vault or OpenBao server, and how to log in.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -30,6 +32,10 @@ pub struct Vault {
     /// What to do with a value that lives as long as a lease.
     #[serde(default)]
     pub leases: Leases,
+    /// What is done when a lease, or the token that it hangs on, ends in spite of that: `stop` ends the program, `ignore` says
+    /// it, `signal:USR1` sends the program that signal.
+    #[serde(default)]
+    pub on_lease_end: OnLeaseEnd,
 }
 
 /// One address or several: a text, or a list of texts.
@@ -46,14 +52,16 @@ pub enum OneOrMany {
     Many(Vec<String>),
 }
 
-/// Nothing here renews a lease: `refuse` refuses a value that has one, `unkept` takes it and lets it end.
+/// What becomes of a value that lives as long as a lease: `keep` renews it as long as the program lives, `unkept` takes it and
+/// lets it end, `refuse` starts nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Leases {
     #[default]
-    Refuse,
+    Keep,
     Unkept,
+    Refuse,
 }
 
 /// How to log in; `method` is the key that tells which.

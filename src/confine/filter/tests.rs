@@ -173,7 +173,7 @@ fn hot_calls_carry_no_condition() {
 
 #[test]
 fn the_roles_filters_allow_their_own_and_nothing_that_starts_or_opens_the_world() {
-    let (quiet, network, init) = (fetcher(false, false).unwrap(), fetcher(true, false).unwrap(), init().unwrap());
+    let (quiet, network, init) = (fetcher(false, false).unwrap(), fetcher(true, false).unwrap(), init(false).unwrap());
     for filter in [&quiet, &network, &init] {
         for call in
             [libc::SYS_execve, libc::SYS_execveat, libc::SYS_fork, libc::SYS_clone, libc::SYS_ptrace, libc::SYS_bpf]
@@ -189,4 +189,21 @@ fn the_roles_filters_allow_their_own_and_nothing_that_starts_or_opens_the_world(
     assert_eq!(ask(&network, libc::SYS_sendto, [0, 0, 0, 0x2000_0000, 0, 0]), ENOSYS, "FASTOPEN");
     assert_eq!(ask(&network, libc::SYS_setsockopt, [0, 6, 30, 0, 0, 0]), ENOSYS, "FASTOPEN_CONNECT");
     assert_eq!(ask(&init, libc::SYS_socket, [2, 1, 0, 0, 0, 0]), ENOSYS);
+}
+
+#[test]
+fn the_keeper_may_fork_and_nothing_else_that_its_renewers_may_not() {
+    let keeper = keeper(false).unwrap();
+    let fork = (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD) as u64;
+    assert_eq!(ask(&keeper, libc::SYS_clone, [fork, 0, 0, 0, 0, 0]), RET_ALLOW);
+    for flag in [libc::CLONE_NEWUSER, libc::CLONE_NEWNS, libc::CLONE_VM, libc::CLONE_THREAD, libc::CLONE_PARENT] {
+        assert_eq!(ask(&keeper, libc::SYS_clone, [fork | flag as u64, 0, 0, 0, 0, 0]), ENOSYS, "{flag:x}");
+    }
+    for call in [libc::SYS_execve, libc::SYS_execveat, libc::SYS_ptrace, libc::SYS_clone3, libc::SYS_setresuid] {
+        assert_eq!(ask(&keeper, call, [0; 6]), ENOSYS, "{call}");
+    }
+    assert_eq!(ask(&keeper, libc::SYS_socket, [2, 1, 0, 0, 0, 0]), RET_ALLOW, "for its renewers");
+    assert_eq!(ask(&keeper, libc::SYS_socket, [2, 2, 0, 0, 0, 0]), ENOSYS);
+    assert_eq!(ask(&init(true).unwrap(), libc::SYS_recvmsg, [0; 6]), RET_ALLOW);
+    assert_eq!(ask(&init(false).unwrap(), libc::SYS_recvmsg, [0; 6]), ENOSYS);
 }

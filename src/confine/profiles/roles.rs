@@ -83,6 +83,35 @@ pub const COMMAND_NEVER: &[Group] = &[Group {
     why: "leaves the process group by which the command is ended with all that it started",
     calls: calls![SYS_setpgid SYS_setsid],
 }];
+/// The keeper beside what its renewers need: wait for the next time, start a renewer, hear it, end it.
+pub const KEEPER: &[Group] = &[
+    Group {
+        who: "keeper",
+        why: "wait, and talk to init and to a renewer",
+        calls: calls![SYS_ppoll SYS_socketpair SYS_wait4 SYS_kill SYS_getppid],
+    },
+    Group {
+        who: "renewer",
+        why: "its first steps after the fork: die with the keeper, take the fetcher's filter",
+        calls: calls![SYS_set_robust_list SYS_rseq SYS_prctl SYS_seccomp],
+    },
+    #[cfg(target_arch = "x86_64")]
+    Group { who: "keeper", why: "older forms", calls: calls![SYS_poll] },
+];
+
+/// What a fork asks for (glibc's `fork`): a child that ends with SIGCHLD, in no namespace of its own, sharing nothing.
+pub const KEEPER_FORK: Conditional = Conditional {
+    call: ("SYS_clone", libc::SYS_clone),
+    who: "keeper",
+    why: "one renewer at a time",
+    sets: &[&[on(0, Test::WideMasked(!FORK, 0))]],
+};
+
+const FORK: u64 = (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID | 0xff) as u64;
+
+/// Init with a keeper: its frames.
+pub const INIT_WITH_KEEPER: &[Group] =
+    &[Group { who: "init", why: "hear the keeper, and tell it to give up", calls: calls![SYS_recvmsg SYS_sendmsg] }];
 
 /// Init once the workload runs: wait, forward, reap, answer, tell, end.
 pub const INIT: &[Group] = &[
@@ -107,6 +136,7 @@ pub const INIT: &[Group] = &[
             SYS_rt_sigaction SYS_rt_sigreturn SYS_sigaltstack SYS_exit SYS_exit_group SYS_setpgid SYS_getpgid
         ],
     },
+    Group { who: "init", why: "stop and go on together with its workload", calls: calls![SYS_rt_sigpending] },
     #[cfg(target_arch = "x86_64")]
     Group { who: "init", why: "older forms", calls: calls![SYS_poll SYS_open SYS_getpgrp] },
 ];

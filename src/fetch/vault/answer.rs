@@ -26,11 +26,12 @@ pub struct Minted {
     pub revocable: bool,
     /// Its life in seconds, where the store says so.
     pub seconds: Option<u64>,
+    pub renewable: bool,
 }
 
 impl Minted {
     pub fn by_an_operator(token: SecretText) -> Minted {
-        Minted { token, own: false, revocable: false, seconds: None }
+        Minted { token, own: false, revocable: false, seconds: None, renewable: false }
     }
 }
 
@@ -43,6 +44,7 @@ pub struct Document {
 }
 
 /// A lease, and what it is called at the store.
+#[derive(Clone)]
 pub struct Granted {
     pub id: String,
     pub lease: Lease,
@@ -74,6 +76,8 @@ struct Auth {
     token_type: String,
     #[serde(default)]
     lease_duration: u64,
+    #[serde(default)]
+    renewable: bool,
 }
 
 #[derive(Deserialize)]
@@ -126,7 +130,7 @@ pub fn login(reply: &Reply) -> Result<Minted, Trouble> {
         return Err(Trouble::Status(reply.status, Said::NoToken));
     }
     let seconds = Some(auth.lease_duration).filter(|seconds| *seconds > 0);
-    Ok(Minted { token, own: true, revocable: auth.token_type != "batch", seconds })
+    Ok(Minted { token, own: true, revocable: auth.token_type != "batch", seconds, renewable: auth.renewable })
 }
 
 /// Where a wrapping token was made, as the store says.
@@ -167,7 +171,7 @@ pub fn secret(reply: &Reply, how: &How) -> Result<Document, Trouble> {
         }
         How::Read | How::Write(_) => {
             let body = parse::<EngineBody>(reply)?;
-            let lease = Lease { seconds: body.lease_duration, renewable: body.renewable };
+            let lease = Lease { seconds: body.lease_duration, renewable: body.renewable, kept: None };
             let lease = (!body.lease_id.is_empty()).then_some(Granted { id: body.lease_id, lease });
             Ok(Document { data: Value::Object(body.data), version: None, set_at: None, lease })
         }
@@ -183,6 +187,33 @@ pub fn capabilities(reply: &Reply, paths: &[String]) -> Result<Vec<Capabilities>
         Ok(Capabilities::of(words.iter().filter_map(Value::as_str)))
     };
     paths.iter().map(at).collect()
+}
+
+/// How long something lasts from now on.
+pub struct Renewal {
+    /// `None` if it has no end.
+    pub seconds: Option<u64>,
+    pub renewable: bool,
+}
+
+#[derive(Deserialize)]
+struct RenewedLease {
+    lease_duration: u64,
+    renewable: bool,
+}
+
+/// The answer to the renewal of a token; one that lasts for zero seconds has no end.
+pub fn token_renewal(reply: &Reply) -> Result<Renewal, Trouble> {
+    accept(reply)?;
+    let auth = parse::<LoginBody>(reply)?.auth;
+    Ok(Renewal { seconds: Some(auth.lease_duration).filter(|seconds| *seconds > 0), renewable: auth.renewable })
+}
+
+/// The answer to the renewal of a lease.
+pub fn lease_renewal(reply: &Reply) -> Result<Renewal, Trouble> {
+    accept(reply)?;
+    let RenewedLease { lease_duration, renewable } = parse(reply)?;
+    Ok(Renewal { seconds: Some(lease_duration), renewable })
 }
 
 /// The answer to a revocation: no content, or an empty answer.
@@ -227,6 +258,7 @@ fn said(reply: &Reply) -> Said {
     let says = |phrase: &str| lines().any(|line| line.contains(phrase));
     match () {
         () if says("is sealed") => Said::Sealed,
+        () if says("not renewable") => Said::NotRenewable,
         () if says("active cluster node not found") => Said::NoLeader,
         () if says("no handler for route") => Said::NoMount,
         () if says("versioned K/V") || says("Invalid path for a versioned") => Said::IsKv2,

@@ -71,8 +71,8 @@ impl Cluster {
     /// One round: the current server first, then each other one once, as long as nobody has taken the request up.
     pub async fn send(&self, endpoint: &impl Endpoint, token: Option<&SecretText>) -> Result<Reply, Trouble> {
         let mut asked = vec![false; self.servers.len()];
+        let mut at = self.current.get();
         loop {
-            let at = self.current.get();
             asked[at] = true;
             let outcome = match self.transport(at) {
                 Ok(transport) => transport.send(endpoint, token).await,
@@ -83,7 +83,7 @@ impl Cluster {
                 self.servers[at].answered.set(true);
             }
             match self.next(&outcome, &asked) {
-                Some((next, why)) => self.pass_over(at, next, why),
+                Some((next, why)) => at = self.pass_over(at, next, why),
                 None => return outcome.and_then(|reply| self.unless_leaderless(reply)),
             }
         }
@@ -119,12 +119,13 @@ impl Cluster {
         }
     }
 
-    /// Another request under way may have moved on already.
-    fn pass_over(&self, at: usize, next: usize, why: String) {
+    /// Another request under way may have moved on already, and not to the same.
+    fn pass_over(&self, at: usize, next: usize, why: String) -> usize {
         self.passed_over.borrow_mut().insert(at, why);
         if self.current.get() == at {
             self.current.set(next);
         }
+        next
     }
 
     /// The connection to a server, made ready when it is first asked.

@@ -10,6 +10,7 @@ mod answer;
 mod call;
 mod cluster;
 mod field;
+mod keep;
 mod location;
 mod login;
 pub(super) mod retry;
@@ -29,8 +30,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::model::{Leases, MountKind, TlsVersion};
 use crate::refusal::Refusal;
 use crate::secret::{Fetched, SecretText};
+use crate::wire::slice;
 
 use cluster::Cluster;
+pub use keep::{Errand, Estate, KeptStore};
 pub use login::Used;
 use session::Session;
 pub use tls::Identity;
@@ -131,6 +134,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// What a keeper has to keep, if that is wanted.
+    pub fn estate(&self) -> Option<(Estate, Vec<slice::Kept>)> {
+        self.session.is_kept().then(|| self.session.estate())
+    }
+
     /// Revokes it, and its leases with it. Blocks for a second at most; says so if that failed.
     pub fn give_up(self) -> Option<String> {
         self.runtime.block_on(self.session.give_up())
@@ -202,8 +210,10 @@ async fn converse(
     let mut fetched = session.read_all(wants, places).await?;
     let mut warnings = session.passed_over();
     if purpose == Purpose::Check {
-        for (got, beyond) in fetched.iter_mut().zip(session.beyond(places).await?) {
-            got.vouched.beyond = Some(beyond);
+        match session.beyond(places).await {
+            Ok(all) => fetched.iter_mut().zip(all).for_each(|(got, beyond)| got.vouched.beyond = Some(beyond)),
+            // The fetch itself went well: what could not be asked is told, and refuses nothing.
+            Err(refusal) => warnings.push(format!("{}; {}", refusal.what, refusal.hint)),
         }
     } else {
         warnings.extend(session.lease_warnings(wants, &fetched));

@@ -15,10 +15,12 @@ use vaultrs::api::token::requests::RevokeTokenSelfRequest;
 use crate::config::model::Leases;
 use crate::refusal::Refusal;
 use crate::secret::{Capabilities, Fetched, Lease, Vouched};
+use crate::wire::slice::Kept;
 
-use super::answer::{self, Document, Minted};
+use super::answer::{self, Document, Granted, Minted};
 use super::call::Call;
 use super::cluster::Cluster;
+use super::keep::Estate;
 use super::location::{How, Location};
 use super::login::{self, Used};
 use super::retry::{self, LAG, OUTAGE};
@@ -38,8 +40,8 @@ pub struct Session {
     cluster: Cluster,
     token: Minted,
     leases: Leases,
-    /// Every lease that was granted, by its id at the store.
-    granted: RefCell<Vec<String>>,
+    /// Every lease that was granted.
+    granted: RefCell<Vec<Granted>>,
     /// Until when reads may take; what is left to `end` belongs to the revocation.
     work_end: Instant,
     end: Instant,
@@ -103,7 +105,7 @@ impl Session {
         places: &[Location],
         found: &mut [Option<Fetched>],
     ) -> Result<(), Refusal> {
-        let lease = document.lease.as_ref().map(|granted| self.lease(granted.lease));
+        let lease = document.lease.as_ref().map(|granted| self.lease(granted));
         for (at, want) in wants.iter().enumerate().filter(|(at, _)| places[*at] == *place) {
             let value = field::pick(&document.data, want, place)?;
             let vouched = Vouched { version: document.version, set_at: document.set_at, lease, beyond: None };
@@ -113,8 +115,30 @@ impl Session {
     }
 
     /// A lease ends with the token that made it, if not before.
-    fn lease(&self, lease: Lease) -> Lease {
-        Lease { seconds: self.token.seconds.unwrap_or(u64::MAX).min(lease.seconds), ..lease }
+    fn lease(&self, granted: &Granted) -> Lease {
+        let at = self.granted.borrow().iter().position(|known| known.id == granted.id);
+        let kept = at.map(|at| at + 1).filter(|_| self.leases == Leases::Keep);
+        let seconds = self.token.seconds.unwrap_or(u64::MAX).min(granted.lease.seconds);
+        Lease { seconds, kept, ..granted.lease }
+    }
+
+    /// Whether a keeper follows.
+    pub fn is_kept(&self) -> bool {
+        self.leases == Leases::Keep && self.has_leases()
+    }
+
+    /// What a keeper has to keep, and for how long each thing lasts: the token, then every lease.
+    pub fn estate(&self) -> (Estate, Vec<Kept>) {
+        let (token, granted) = (&self.token, self.granted.borrow());
+        let mut kept = vec![Kept { seconds: token.seconds, renewable: token.renewable }];
+        kept.extend(
+            granted
+                .iter()
+                .map(|Granted { lease, .. }| Kept { seconds: Some(lease.seconds), renewable: lease.renewable }),
+        );
+        let leases = granted.iter().map(|granted| granted.id.clone()).collect();
+        let estate = Estate { token: token.token.clone(), own: token.own, revocable: token.revocable, leases };
+        (estate, kept)
     }
 
     async fn read(&self, want: &Want, place: &Location) -> Result<Document, Refusal> {
@@ -135,9 +159,9 @@ impl Session {
             .await
             .map_err(|trouble| words::refusal(trouble, &self.cluster.peer(), &step()))?;
         if let Some(granted) = &document.lease {
-            self.granted.borrow_mut().push(granted.id.clone());
+            self.granted.borrow_mut().push(granted.clone());
             if self.leases == Leases::Refuse {
-                return Err(words::unkept_lease(&want.name, place, self.lease(granted.lease)));
+                return Err(words::unkept_lease(&want.name, place, self.lease(granted)));
             }
         }
         Ok(document)
@@ -200,6 +224,7 @@ impl Session {
     /// What a lease that nobody keeps means, for the operator.
     pub fn lease_warnings(&self, wants: &[Want], fetched: &[Fetched]) -> Vec<String> {
         let leased = wants.iter().zip(fetched).filter_map(|(want, got)| Some((want, got.vouched.lease?)));
+        let leased = leased.filter(|(_, lease)| lease.kept.is_none());
         leased.map(|(want, lease)| words::unkept(&want.name, lease)).collect()
     }
 
@@ -215,8 +240,8 @@ impl Session {
             // A batch token and its leases end together, and cannot be revoked.
             return None;
         }
-        let revoke = async |id: &String| {
-            let call = Call::write("sys/leases/revoke".to_owned(), json!({ "lease_id": id }));
+        let revoke = async |granted: &Granted| {
+            let call = Call::write("sys/leases/revoke".to_owned(), json!({ "lease_id": granted.id }));
             answer::revoked(&by(until, self.cluster.send(&call, Some(&self.token.token))).await?)
         };
         let outcomes = join_all(granted.iter().map(revoke)).await;

@@ -53,6 +53,7 @@ pub enum Said {
     Destroyed(u64),
     NoData,
     NoToken,
+    NotRenewable,
     /// A standby that knows no active node: the request went nowhere.
     NoLeader,
     /// The policy itself says no: no replica will say otherwise.

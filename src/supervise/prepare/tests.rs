@@ -8,14 +8,15 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::*;
 use crate::config::model::{Dns, LogFormat, Mode};
-use crate::plan::{Cage, Delivery, Ids, Image, LandlockPlan, Launch, SyscallPlan};
+use crate::plan::{Cage, Delivery, Ids, Image, LandlockPlan, Launch, Rewrite, Stop, SyscallPlan};
 use crate::refusal::Exit;
 use crate::wire::{self, Channel, Frame, LogLines, NO_TIME, Tag};
 
 fn plan() -> Plan {
     Plan {
         deadline: Duration::from_secs(1),
-        stop_timeout: Duration::from_secs(1),
+        stop: Stop { signal: libc::SIGTERM, before: Vec::new(), timeout: Duration::from_secs(1) },
+        rewrite: Rewrite::new(),
         mode: Mode::Supervise,
         launch: Launch {
             program: "/bin/true".into(),
@@ -66,6 +67,7 @@ fn prepared(plan: &Plan) -> (Preparation<'_>, Hostile) {
     let role = Role { pid: Pid::from_raw(i32::MAX), channel: ours, log: LogLines::new("fetcher", log) };
     let fetching = Fetching {
         single_use: None,
+        region: None,
         role,
         gifts: Vec::new(),
         given: false,
@@ -86,6 +88,8 @@ fn prepared(plan: &Plan) -> (Preparation<'_>, Hostile) {
         ends,
         held: Vec::new(),
         notes: Vec::new(),
+        kept: Vec::new(),
+        keeping: None,
     };
     (preparation, Hostile { socket: theirs, log: writer.into(), pipe })
 }
@@ -93,6 +97,10 @@ fn prepared(plan: &Plan) -> (Preparation<'_>, Hostile) {
 impl Hostile {
     fn say(&self, tag: Tag, a: u64) {
         self.socket.send(Frame::new(tag, a, 0, NO_TIME), &[]).unwrap();
+    }
+
+    fn kept(&self, number: u64) {
+        self.socket.send(Frame::new(Tag::Kept, number, 60, 1), &[]).unwrap();
     }
 
     fn say_bytes(&self, bytes: &[u8]) {
@@ -120,9 +128,9 @@ fn heard(act: impl FnOnce(&mut Hostile)) -> Refusal {
 #[test]
 fn frames_out_of_turn_end_the_start() {
     type Act = fn(&mut Hostile);
-    let cases: [(&str, Act); 10] = [
+    let cases: [(&str, Act); 13] = [
         ("a bundle more than was planned", |h| (0..2).for_each(|i| h.say([Tag::Secret, Tag::Bundle][i as usize], 0))),
-        ("an unknown tag", |h| h.say_bytes(&[0xB7, 9].into_iter().chain([0; 30]).collect::<Vec<u8>>())),
+        ("an unknown tag", |h| h.say_bytes(&[0xB7, 99].into_iter().chain([0; 30]).collect::<Vec<u8>>())),
         ("a short frame", |h| h.say_bytes(&Frame::new(Tag::Ready, 0, 0, 0).encode()[..31])),
         ("a long frame", |h| h.say_bytes(&[&Frame::new(Tag::Ready, 0, 0, 0).encode()[..], b"x"].concat())),
         ("a launcher's tag", |h| h.say(Tag::Caged, 0)),
@@ -130,6 +138,9 @@ fn frames_out_of_turn_end_the_start() {
         ("ready twice", |h| (0..2).for_each(|_| h.say(Tag::Ready, 0))),
         ("a secret out of order", |h| h.say(Tag::Secret, 1)),
         ("a secret too many", |h| (0..3).for_each(|i| h.say(Tag::Secret, i))),
+        ("something kept out of order", |h| h.say(Tag::Kept, 1)),
+        ("something kept too many", |h| (0..4).for_each(|i| h.kept(i))),
+        ("something kept after the secrets", |h| [Tag::Secret, Tag::Kept].into_iter().for_each(|tag| h.say(tag, 0))),
         ("a descriptor", |h| h.socket.send(Frame::new(Tag::Ready, 0, 0, 0), &[h.pipe.as_fd()]).unwrap()),
     ];
     for (what, act) in cases {

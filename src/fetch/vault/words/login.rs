@@ -39,7 +39,12 @@ pub(super) fn of_status(status: u16, said: Said, step: &Step) -> Refusal {
     match (status, said) {
         (200, _) => no_token(mount),
         (_, Said::NoMount) => unmounted(status, mount),
-        (400 | 401 | 403 | 404, _) => no(format!("vault refuses the login at auth/{mount}: {denied} ({status})"), cure),
+        // What is not mounted is forbidden, like what is.
+        (403 | 404, _) => no(
+            format!("vault refuses the login at auth/{mount}: {denied} ({status})"),
+            format!("`vault auth list` must show {mount}/ in this namespace; {cure}"),
+        ),
+        (400 | 401, _) => no(format!("vault refuses the login at auth/{mount}: {denied} ({status})"), cure),
         _ => no(format!("vault answers {status} to the login at auth/{mount}"), "see vault's log".to_owned()),
     }
 }

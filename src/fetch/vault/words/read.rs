@@ -110,8 +110,8 @@ fn data_hint(place: &Location) -> String {
 /// Nothing renews leases: a program that runs longer than one would lose its credentials under its feet.
 pub fn unkept_lease(name: &str, place: &Location, lease: Lease) -> Refusal {
     Refusal::config(
-        format!("`{name}`: {} is leased for {} s, and nothing here renews a lease", place.path(), lease.seconds),
-        "set leases = \"unkept\" in [vault] if the program ends or starts anew before that; it was given back",
+        format!("`{name}`: {} is leased for {} s, and nothing would renew it", place.path(), lease.seconds),
+        "set leases = \"keep\" in [vault] and mode = \"supervise\", or leases = \"unkept\" if the program ends before that; it was given back",
     )
 }
 
