@@ -108,11 +108,9 @@ fn become_command(command: &ExecPlan, kit: Kit, init: Pid) -> ! {
         process::exit_now(Exit::Internal.code())
     };
     let Err(refusal) = cage_and_exec(command, kit, init);
-    let what = plan::reworded(&command.name, &refusal.what);
-    let hint = plan::reworded(&command.name, &refusal.hint);
-    let exit = refusal.exit;
-    let told = write_refusal(report.as_fd(), &Refusal::new(exit, format!("[exec.{}]: {what}", command.name), hint));
-    process::exit_now(if told.is_ok() { exit.code() } else { Exit::Internal.code() })
+    let refusal = plan::of_command(&command.name, refusal);
+    let told = write_refusal(report.as_fd(), &refusal);
+    process::exit_now(if told.is_ok() { refusal.exit.code() } else { Exit::Internal.code() })
 }
 
 /// The launcher's steps, in its order, for a program that nobody supervises.

@@ -16,7 +16,7 @@ mod model;
 mod readers;
 mod show;
 
-pub use fetch::exec::reworded;
+pub use fetch::exec::of_command;
 pub use model::{
     AwsLoginPlan, AwsPlan, Cage, ClientFiles, Delivery, EnvDelivery, ExecPlan, FetchPlan, FileOut, Grant, GrantKind,
     IdentityFile, Ids, Image, KeepPlan, Key, LandlockPlan, Launch, LoginPlan, Plan, Rewrite, SecretPlan, Stop,

@@ -134,12 +134,12 @@ fn understand(command: &ExecOutput, bytes: &[u8]) -> Result<Printed, Refusal> {
         let value = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
         return Ok(Printed::Raw(SecretText::new(value.to_owned())));
     }
-    // The words of the fault are left out: they may hold a name, which here is a part of the output.
+    // The words of the fault may hold a name, which here is a part of the output, and its column the length of a value.
     Document::parse(bytes).map(Printed::Fields).map_err(|fault| {
         nonsense(
             format!(
-                "what the command of [exec.{name}] prints is neither a JSON object nor dotenv: line {}, column {}",
-                fault.line, fault.column
+                "what the command of [exec.{name}] prints is neither a JSON object nor dotenv, in its line {}",
+                fault.line
             ),
             "ask its client for JSON, or write output = \"raw\" if it prints one value alone",
         )

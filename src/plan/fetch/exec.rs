@@ -33,7 +33,7 @@ pub(super) fn decide(
         .map(|(table, exec)| {
             let mut own = Vec::new();
             let planned = command(loaded, host, started, places, ids, table, exec, &mut own)
-                .map_err(|refusal| in_its_words(table.as_str(), refusal))?;
+                .map_err(|refusal| of_command(table.as_str(), refusal))?;
             // What is missing on this host is said once.
             own.retain(|note| !notes.contains(note));
             notes.extend(own.into_iter().map(|note| match note.starts_with("MISSING") {
@@ -116,14 +116,14 @@ fn input(table: &TableName, name: &SecretName, from: &Reference, places: &Places
 }
 
 /// A refusal about the command, which the rooms that decide speak of as the workload.
-fn in_its_words(table: &str, refusal: Refusal) -> Refusal {
+pub fn of_command(table: &str, refusal: Refusal) -> Refusal {
     let what = reworded(table, &refusal.what);
     let what = if what.starts_with("exec.") { what } else { format!("[exec.{table}]: {what}") };
     Refusal { what, hint: reworded(table, &refusal.hint), ..refusal }
 }
 
 /// Keys and users of the workload as those of the command.
-pub fn reworded(table: &str, text: &str) -> String {
+fn reworded(table: &str, text: &str) -> String {
     let table = format!("exec.{table}");
     text.replace("confine.optional", "\u{0}")
         .replace("confine.", &format!("{table}."))

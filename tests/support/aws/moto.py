@@ -83,7 +83,8 @@ READ = [f"secretsmanager:{action}" for action in ("GetSecretValue", "BatchGetSec
 facts = {"address": base, "region": REGION}
 facts["reader"] = user("reader", *READ, "sts:AssumeRole")
 facts["stranger"] = user("stranger", "iam:GetUser")
-trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+trusted = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+trust = json.dumps({"Version": "2012-10-17", "Statement": [trusted]})
 facts["role"] = iam.create_role(RoleName="bot", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
 iam.put_role_policy(RoleName="bot", PolicyName="p", PolicyDocument=policy(*READ))
 lent = sts.assume_role(RoleArn=facts["role"], RoleSessionName="lent")["Credentials"]
