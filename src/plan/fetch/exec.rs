@@ -1,7 +1,7 @@
 //! The commands that print secrets, decided: each is planned as a workload of its own, with the same rules for its program, its
 //! environment and its cage, by a config that says the same in other words.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::super::model::{ExecPlan, Grant, Ids, SecretPlan};
 use super::super::{Host, cage, launch};
@@ -67,7 +67,7 @@ fn command(
     let launch = launch::decide(&loaded, host, started, &ids, notes)?;
     let mut cage = cage::decide(&loaded.config, host, ids, &launch, notes)?;
     // There is nobody to ask for a password, and a command that asks would wait for the deadline.
-    cage.landlock.grants.retain(|grant| grant.path != PathBuf::from("/dev/tty"));
+    cage.landlock.grants.retain(|grant| grant.path != Path::new("/dev/tty"));
     own_paths(exec, &mut cage.landlock.grants)?;
     let input = |(name, from): (&SecretName, &Reference)| input(table, name, from, places);
     Ok(ExecPlan {
