@@ -210,7 +210,7 @@ mod tests {
         let good = Frame::new(Tag::Bundle, 1, 2, 3).encode();
         assert_eq!(Frame::decode(&good[..31]), None);
         assert_eq!(Frame::decode(&[&good[..], &[0]].concat()), None);
-        for (at, value) in [(0, 0), (1, 0), (1, 19), (1, 255), (2, 1), (7, 1)] {
+        for (at, value) in [(0, 0), (1, 0), (1, 20), (1, 255), (2, 1), (7, 1)] {
             let mut bad = good;
             bad[at] = value;
             assert_eq!(Frame::decode(&bad), None, "byte {at} = {value}");
