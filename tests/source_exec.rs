@@ -59,7 +59,8 @@ impl Case<'_> {
     fn place(&self, who: Who) -> Place {
         let place = Place::new();
         let dir = place.path("").display().to_string();
-        place.write("store.sh", format!("#!/bin/sh\n{}\n", self.script), 0o755);
+        let script = self.script.replace("sleep 7777", &sleep());
+        place.write("store.sh", format!("#!/bin/sh\n{script}\n"), 0o755);
         place.write("token", TOKEN, 0o600);
         place.write("login.conf", "who=me\n", 0o644);
         let user = if who == Who::Root { user_line() } else { String::new() };
@@ -322,6 +323,11 @@ fn nothing_that_a_command_started_is_left() {
     }
 }
 
+/// A sleep that is told from those of other runs.
+fn sleep() -> String {
+    format!("sleep 7777.{}", std::process::id())
+}
+
 /// Waits until no process has the place's directory in its arguments, or a `sleep` of the tests is left in the cage's group.
 fn gone(place: &Place) {
     let dir = place.path("").display().to_string();
@@ -332,7 +338,7 @@ fn gone(place: &Place) {
             .flatten()
             .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
             .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "))
-            .filter(|line| line.contains(&dir) || line.contains("sleep 7777"))
+            .filter(|line| line.contains(&dir) || line.contains(&sleep()))
             .collect();
         if left.is_empty() {
             return;
