@@ -10,6 +10,7 @@ use crate::config::{self, Request};
 use crate::console::Console;
 use crate::host::Started;
 use crate::launch::launcher;
+use crate::launch::manager::Manager;
 use crate::plan::{self, Host, Plan};
 use crate::refusal::Refusal;
 use crate::supervise::{self, Stopped};
@@ -43,15 +44,22 @@ pub fn decide(args: StartArgs, started: &Started) -> Result<(Plan, Console), Ref
 fn start(plan: &Plan, console: &Console, begun: Instant) -> Result<u8, Stopped> {
     let end = begun + plan.deadline;
     tracing::debug!(micros = begun.elapsed().as_micros() as u64, "the plan is decided");
+    let manager = Manager::reach(plan)?;
     let supervised = plan.mode == Mode::Supervise;
     let prepared = supervise::prepare(plan, console, end, supervised)?;
     tracing::debug!(micros = begun.elapsed().as_micros() as u64, "both roles have done their part");
     if supervised {
         return supervise::supervise(plan, prepared, console, end, |console, explained| {
-            console.say("started", &plan::summary(plan, begun.elapsed(), explained));
+            started(&plan::summary(plan, begun.elapsed(), explained), console, manager)
         });
     }
-    let told = || console.say("started", &plan::summary(plan, begun.elapsed(), false));
+    let told = || started(&plan::summary(plan, begun.elapsed(), false), console, manager);
     supervise::raise_again(&prepared.held)?;
     match launcher::become_workload(plan, launcher::Kit::of(prepared.ends), told)? {}
+}
+
+/// Tells the log and the service manager, if one waits.
+fn started(line: &str, console: &Console, manager: Manager) -> Result<(), Refusal> {
+    console.say("started", line);
+    manager.ready(line)
 }

@@ -16,6 +16,7 @@
 //! | [`confine`] | the cage: ids, capabilities, limits, Landlock, seccomp, each read back |
 //! | [`launch`] | sanitise, start the roles, become the workload |
 //! | [`supervise`] | the one poll loop: signals, children, denials, shutdown |
+//! | [`probe`] | the attacker in the cage, and what held |
 //! | [`wire`] | frames and descriptors between init and its roles |
 //! | [`sys`] | the only room with `unsafe` |
 //! | [`refusal`] | the only way to fail |
@@ -37,6 +38,7 @@ pub mod keep;
 pub mod launch;
 pub mod log;
 pub mod plan;
+pub mod probe;
 pub mod refusal;
 pub mod seal;
 pub mod secret;

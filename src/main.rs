@@ -1,4 +1,4 @@
-//! Picks the role: the fetcher and the keeper by their names, everybody else by the command line.
+//! Picks the role: fetcher, keeper and the probe's attacker by their names, everybody else by the command line.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -18,6 +18,9 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|name| name == portcullis::wire::ROLE_KEEPER) {
         portcullis::log::start();
         portcullis::keep::main();
+    }
+    if arguments.first().is_some_and(|name| name == portcullis::probe::ROLE_ATTACKER) {
+        return portcullis::probe::attacker::main(arguments.get(1));
     }
     let code = match mask.and_then(sanitise::sanitise) {
         Ok(started) => {

@@ -13,34 +13,15 @@ use std::process::Command;
 use boon::{Compiler, Schemas};
 use portcullis::config::{Request, load, schema};
 use portcullis::refusal::Exit;
+use support::page::{self, Block};
 use support::start::{Place, binary, is_root};
-
-struct Block {
-    language: String,
-    /// Kind and argument of the comment above.
-    mark: Option<(String, String)>,
-    text: String,
-}
 
 fn readme() -> String {
     fs::read_to_string("README.md").unwrap()
 }
 
 fn blocks() -> Vec<Block> {
-    let text = readme();
-    let mut lines = text.lines();
-    let (mut all, mut above) = (Vec::new(), "");
-    while let Some(line) = lines.next() {
-        if let Some(language) = line.strip_prefix("```") {
-            let inner: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-            let comment = above.strip_prefix("<!-- ").and_then(|text| text.strip_suffix(" -->"));
-            let mark = comment.map(|text| text.split_once(": ").expect("KIND: WHAT"));
-            let mark = mark.map(|(kind, what)| (kind.to_owned(), what.to_owned()));
-            all.push(Block { language: language.to_owned(), mark, text: inner.join("\n") });
-        }
-        above = line;
-    }
-    all
+    page::blocks("README.md")
 }
 
 /// A folder in which the README's commands are run, one block after the other.
@@ -72,40 +53,11 @@ impl Walk {
         (text, output.status.success())
     }
 
-    /// Every line that is shown must have been printed: digits may differ, `...` stands for anything.
     #[track_caller]
     fn printed(&self, shown: &str, real: &str) {
         let folder = self.place.path("").display().to_string();
-        let real: Vec<String> =
-            real.lines().map(|line| masked(&line.replace(folder.trim_end_matches('/'), "/srv"))).collect();
-        for line in shown.lines().filter(|line| *line != "...").map(masked) {
-            assert!(
-                real.iter().any(|real| fits(&line, real)),
-                "the README shows\n{line}\nand it printed\n{}",
-                real.join("\n")
-            );
-        }
+        page::printed(shown, &real.replace(folder.trim_end_matches('/'), "/srv"));
     }
-}
-
-fn masked(line: &str) -> String {
-    line.chars()
-        .map(|c| if c.is_ascii_digit() { '#' } else { c })
-        .collect::<String>()
-        .replace("##", "#")
-        .replace("##", "#")
-}
-
-fn fits(shown: &str, real: &str) -> bool {
-    let mut rest = real;
-    for (index, part) in shown.split("...").enumerate() {
-        let Some(at) = rest.find(part) else { return false };
-        if index == 0 && at != 0 {
-            return false;
-        }
-        rest = &rest[at + part.len()..];
-    }
-    rest.is_empty() || shown.ends_with("...")
 }
 
 #[test]
@@ -138,9 +90,7 @@ fn the_readmes_commands_run_and_print_what_it_shows() {
                 assert!(held.contains(&block.text), "{file} does not run `{}`", block.text);
             }
             (_, Some(("lines of", file))) => {
-                let held = fs::read_to_string(file).unwrap_or_else(|error| panic!("{file}: {error}"));
-                let missing: Vec<&str> = block.text.lines().filter(|line| !held.contains(line)).collect();
-                assert!(missing.is_empty(), "{file} has no {missing:#?}");
+                page::lines_of(file, &block.text);
             }
             ("toml", None) => {}
             (language, mark) => panic!("nothing holds the block of `{language}` with {mark:?}:\n{}", block.text),

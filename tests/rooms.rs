@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 /// Room to the rooms it may import. One direction: what a line names stands in lines below it.
 const EDGES: &[(&str, &[&str])] = &[
     ("lib", &[]),
-    ("main", &["cli", "console", "fetch", "keep", "launch", "log", "wire"]),
-    ("cli", &["config", "console", "host", "init", "launch", "plan", "refusal", "seal", "secret", "supervise"]),
+    ("main", &["cli", "console", "fetch", "keep", "launch", "log", "probe", "wire"]),
+    (
+        "cli",
+        &["config", "console", "host", "init", "launch", "plan", "probe", "refusal", "seal", "secret", "supervise"],
+    ),
     ("init", &["cli", "config", "console", "host", "launch", "plan", "refusal", "supervise"]),
+    ("probe", &["config", "confine", "console", "launch", "plan", "refusal", "supervise", "sys"]),
     ("supervise", &["config", "confine", "console", "launch", "plan", "refusal", "secret", "sys", "wire"]),
     ("keep", &["confine", "console", "fetch", "refusal", "sys", "wire"]),
     ("fetch", &["config", "confine", "console", "deliver", "plan", "refusal", "seal", "secret", "sys", "wire"]),
@@ -19,10 +23,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("host", &["config", "refusal", "sys"]),
     ("deliver", &["config", "seal", "secret"]),
     ("wire", &["config", "refusal", "sys"]),
-    ("console", &["config", "refusal"]),
+    ("log", &["console"]),
+    ("console", &["config", "refusal", "sys"]),
     ("seal", &["refusal", "secret"]),
     ("config", &["refusal"]),
-    ("log", &[]),
     ("refusal", &[]),
     ("secret", &[]),
     ("sys", &[]),

@@ -262,6 +262,11 @@ fn rule_4_an_identity_that_others_may_read_is_noted() {
     }
 }
 
+// Rule 5, what a role sends init, is tested where a role can be played that breaks it: no real one can be made to. Whole
+// conversations with a hostile fetcher in `src/supervise/prepare/tests.rs` (frames out of turn, a closed socket, a lie about the
+// length, a flood of log lines, an unknown code), the frames themselves in `src/wire/frame.rs`, the log lines in
+// `src/wire/report.rs`.
+
 /// Rule 6: what this start cannot give is refused or shown. Weak kernels are files in `refusals`.
 #[test]
 fn rule_6_without_setpcap_the_bounding_set_is_shown_and_can_be_required() {
@@ -279,6 +284,34 @@ fn rule_6_without_setpcap_the_bounding_set_is_shown_and_can_be_required() {
     assert!(out.contains("none, bounding set as found") && out.contains("no CAP_SETPCAP here"), "{out}");
     let (_, err, code) = start(&["run", "--user", "65532:65532", "--require", "bounding-set", "--", "true"]);
     assert_eq!(code, Some(71), "{err}");
+}
+
+/// What a config opens is told, each note in a row of its own that bears its name.
+#[test]
+fn rule_6_what_a_config_opens_stands_in_notes_that_can_be_found() {
+    let place = Place::new();
+    let app = place.write("app/bot.py", "", 0o644).parent().expect("a folder").display().to_string();
+    let config = format!(
+        "[workload]\ncommand = [\"python3\", \"bot.py\", \"app\"]\nworkdir = {app:?}\n{}\n[confine]\nwrite = [{app:?}]\nbind = [8080]\n",
+        user_line()
+    );
+    let config = place.write("portcullis.toml", config, 0o644).display().to_string();
+    let (out, err, code) = texts(&place.run(&["check", "-c", &config]));
+    assert_eq!(code, Some(0), "{err}");
+    let notes: Vec<&str> = out.lines().filter_map(|line| line.strip_prefix("note ")).collect();
+    let told = |part: &str| notes.iter().filter(|note| note.contains(part)).count();
+    assert_eq!(told("lets the program call listen()"), 1, "{out}");
+    assert_eq!(told("the argument `bot.py` is a file in"), 1, "{out}");
+    assert_eq!(told("the argument `"), 1, "`app` is no file: {out}");
+    assert_eq!(told("is writable and not mounted noexec"), 1, "{out}");
+    let harmless =
+        std::fs::read_to_string(&config).expect("a config").replace("write =", "read =").replace("bind", "connect");
+    let harmless = place.write("harmless.toml", harmless, 0o644).display().to_string();
+    let (out, err, _) = texts(&place.run(&["check", "-c", &harmless]));
+    assert!(
+        out.contains("connect       TCP 8080") && !out.contains("listen()") && !out.contains("the argument"),
+        "{out}{err}"
+    );
 }
 
 /// Rule 7: a refusal by the deadline, at whatever step it comes, ends what was started. Every other refusal is looked at in

@@ -61,6 +61,19 @@ fn a_whole_document_is_taken_over_from_standard_input() {
 }
 
 #[test]
+fn more_than_could_be_read_again_is_not_sealed() {
+    let bench = Bench::new();
+    let lines = |count: usize| (0..count).map(|i| format!("A{i}=x\n")).collect::<String>();
+    for count in [20_001, 10_000] {
+        let (what, _) = bench.refused(64, &with_key(&["create", "--stdin"]), lines(count).as_bytes());
+        assert!(what.contains("more than 20,000 lines or values"), "{count}: {what}");
+    }
+    bench.ok(&with_key(&["create", "--stdin"]), lines(9_999).as_bytes());
+    bench.ok(&with_key(&["list"]), b"");
+    assert_eq!(bench.names(), ["key", "secrets.env.age"]);
+}
+
+#[test]
 fn an_edit_keeps_armour_json_and_everything_it_does_not_touch() {
     let bench = Bench::new();
     let before = "{\"n\": 1.50, \"A\": \"\\u0041\", \"o\": {\"x\": [1]}}";
@@ -87,8 +100,11 @@ fn an_edit_never_drops_a_recipient_that_it_was_not_told_of() {
     assert_eq!(std::fs::read(bench.path("f")).unwrap(), before);
     let both = ["--recipient", &other, "--recipient", &bench.recipient];
     bench.ok(&with_key(&[&["set", "B", "-f", "f"], &both[..]].concat()), b"y");
-    // From now on the file says it itself.
-    bench.ok(&with_key(&["set", "C", "-f", "f"]), b"z");
+    // From now on the file says it itself, which is nobody's word: it names none that the caller does not.
+    let (what, hint) = bench.refused(64, &with_key(&["set", "C", "-f", "f"]), b"z");
+    assert_eq!(what, format!("f says that it is sealed for others, too: {other}"));
+    assert!(hint.contains("--recipient"), "{hint}");
+    bench.ok(&with_key(&["set", "C", "-f", "f", "--recipient", &other]), b"z");
     assert!(bench.decrypted("other", "f").ends_with("C=z\n"));
     assert!(bench.decrypted("key", "f").ends_with("C=z\n"));
 }

@@ -278,11 +278,16 @@ fn a_bot_gets_a_database_user_and_a_check_tells_its_lease_and_leaves_none() {
     let refusing = write(
         &place,
         bao,
-        &Config { auth: &auth, secrets, vault: "mounts = { database = \"read\" }", ..Config::default() },
+        &Config {
+            auth: &auth,
+            secrets,
+            vault: "mounts = { database = \"read\" }\nleases = \"refuse\"",
+            ..Config::default()
+        },
     );
     let (_, err, code) = texts(&place.run(&["run", "-c", &refusing]));
     assert_eq!(code, Some(78), "{err}");
-    assert!(err.contains("is leased for 60 s, and nothing here renews a lease"), "{err}");
+    assert!(err.contains("is leased for 60 s, and nothing would renew it"), "{err}");
     bao.wait_until("a refused lease leaves no user", || users() == "0");
 }
 

@@ -270,6 +270,50 @@ fn a_log_reader_that_stalls_delays_neither_term_nor_the_end() {
 }
 
 #[test]
+fn a_log_reader_that_stalls_holds_up_no_start_at_any_level() {
+    let place = Place::new();
+    let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+    let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
+    nix::fcntl::fcntl(&writer, flags).expect("non-blocking");
+    while nix::unistd::write(&writer, &[b'x'; 4096]).is_ok() {}
+    while nix::unistd::write(&writer, b"x").is_ok() {}
+    let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty());
+    nix::fcntl::fcntl(&writer, flags).expect("blocking, as a pipe is");
+    for mode in ["supervise", "replace"] {
+        let mut command = place.command(&run_args(&["--mode", mode, "--deadline", "20s"], &["sh", "-c", "exit 9"]));
+        let stderr = writer.try_clone().expect("a descriptor");
+        let mut child = command.env("PORTCULLIS_LOG", "debug").stderr(stderr).spawn().expect("portcullis");
+        let begun = Instant::now();
+        while child.try_wait().expect("a child").is_none() {
+            if begun.elapsed() > HANGS {
+                child.kill().expect("a signal");
+                panic!("{mode}: it hangs on its log");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(child.wait().expect("a child").code(), Some(9), "{mode}");
+    }
+    drop(reader);
+}
+
+#[test]
+fn in_replace_mode_the_debug_lines_and_the_credentials_do_not_meet() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("s")).expect("a folder");
+    place.write("s/k", "a-value", 0o600);
+    let config = format!(
+        "mode = \"replace\"\n[workload]\ncommand = [\"sh\", \"-c\", \"cat <&3\"]\n{}\n[secrets]\nk = \"file:s#k\"\n[[deliver.file]]\nvar = \"K\"\nformat = \"json\"\n",
+        support::start::user_line(),
+    );
+    let config = place.write("portcullis.toml", config, 0o644).display().to_string();
+    let args = ["run", "-c", &config];
+    let (out, err, code) =
+        support::start::texts(&place.command(&args).env("PORTCULLIS_LOG", "debug").output().expect("portcullis"));
+    assert_eq!((out.as_str(), code), ("{\"k\":\"a-value\"}", Some(0)), "{err}");
+    assert!(err.contains("the plan is decided") && err.contains("portcullis: started "), "{err}");
+}
+
+#[test]
 fn when_init_is_killed_the_fetcher_dies_with_it() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
     let place = Place::new();

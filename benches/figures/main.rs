@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench figures                        everything, 40 runs
-//! cargo bench --bench figures -- --runs 100 start    one section: start, pid1, vault, shield, resident, peak or size
+//! cargo bench --bench figures -- --runs 100 start    one section: cage, start, pid1, vault, shield, resident, peak or size
 //! cargo bench --bench figures -- --smoke             3 runs: does it work at all
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! A missed target is printed as missed and fails nothing: a figure is worth something on a quiet machine only. What
 //! fails is a start that does not happen. `tests/prepare` installs the peers (tini, curl, jq, OpenBao).
 
+mod cage;
 mod peak;
 mod pid1;
 mod resident;
@@ -29,7 +30,8 @@ use stage::Stage;
 
 type Section = (&'static str, fn(&Stage));
 
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 8] = [
+    ("cage", cage::section),
     ("start", start::section),
     ("pid1", pid1::section),
     ("vault", vault::section),
@@ -44,6 +46,7 @@ fn main() {
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
+            "cage-once" => return cage::once(&args.next().expect("a config")),
             // Cargo adds it for every bench.
             "--bench" => {}
             "--smoke" => runs = 3,

@@ -40,6 +40,7 @@ impl Stage {
         stage.compile("workload", "workload.c", &["-static", "-nostdlib", "-fno-stack-protector"]);
         stage.compile("ignores", "workload.c", &["-static", "-nostdlib", "-fno-stack-protector", "-DIGNORE"]);
         stage.compile("dynamic", "workload.c", &["-DWITH_LIBC"]);
+        stage.compile("cage", "cage.c", &["-static"]);
         stage.compile("peak", "peak.c", &["-static"]);
         stage
     }

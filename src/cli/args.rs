@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::config::flags::{EnvFlag, Flags, VaultFlags};
 use crate::config::model::{
-    Dns, FileDelivery, FileFormat, Limit, LogFormat, Mode, MountKind, Optional, Require, Shield, StopBefore,
+    Dns, FileDelivery, FileFormat, Limit, LogFormat, Mode, MountKind, Notify, Optional, Profile, Require, Shield,
+    StopBefore,
 };
 use crate::config::parse_word;
 use crate::config::reference::Reference;
@@ -101,6 +102,10 @@ pub struct WorkloadArgs {
     #[arg(long)]
     pub sockets: bool,
 
+    /// Who says READY=1 to a service manager (NOTIFY_SOCKET): portcullis, or the program itself
+    #[arg(long, value_parser = words::<Notify>(&["ready", "pass"]))]
+    pub notify: Option<Notify>,
+
     /// An rlimit: as, cpu, data, fsize, memlock, nofile, nproc or stack
     #[arg(long = "limit", value_name = "NAME=SIZE", value_parser = limit)]
     pub limits: Vec<(Limit, Size)>,
@@ -162,8 +167,20 @@ pub struct ConfineArgs {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = words_by(dns, &["true", "false", "tcp"]))]
     pub dns: Option<Dns>,
 
+    /// Which calls there are: strict has no code made at run time, no program but the command, no sockets but TCP
+    #[arg(long, value_parser = words::<Profile>(&["default", "strict"]))]
+    pub profile: Option<Profile>,
+
+    /// Devices to read, write and control, beside null, full and tty
+    #[arg(long, value_name = "PATH,...", value_delimiter = ',')]
+    pub devices: Vec<AbsPath>,
+
+    /// Tell of each file and port that is not granted, with the line that grants it; for writing a config, not for service
+    #[arg(long)]
+    pub explain_files: bool,
+
     /// Protections that this host may lack
-    #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials", "memfd-secret"]))]
+    #[arg(long, value_delimiter = ',', value_parser = words::<Optional>(&["landlock-tcp", "landlock-scopes", "explained-denials", "memfd-secret", "write-xor-execute"]))]
     pub optional: Vec<Optional>,
 
     /// Protections that are not refused by default when missing
@@ -233,6 +250,7 @@ impl StartArgs {
             rewrite: workload.rewrite,
             shield: workload.shield,
             sockets: workload.sockets,
+            notify: workload.notify,
             limits: workload.limits,
             secrets: secrets.secrets,
             max_ages: secrets.max_ages,
@@ -246,6 +264,9 @@ impl StartArgs {
             connect: confine.connect,
             bind: confine.bind,
             dns: confine.dns,
+            profile: confine.profile,
+            devices: confine.devices,
+            explain_files: confine.explain_files,
             optional: confine.optional,
             require: confine.require,
             age_identity: self.stores.age_identity.clone(),

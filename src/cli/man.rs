@@ -9,7 +9,7 @@ use clap::{Arg, Command};
 
 use crate::refusal::Exit;
 
-const ENVIRONMENT: [(&str, &str); 11] = [
+const ENVIRONMENT: [(&str, &str); 14] = [
     ("PORTCULLIS_CONFIG", "The config, where neither -c nor a command is given."),
     (
         "PORTCULLIS_LOG",
@@ -32,6 +32,18 @@ const ENVIRONMENT: [(&str, &str); 11] = [
     (
         "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",
         "Sockets of a service manager, handed on where workload.sockets is true.",
+    ),
+    (
+        "NOTIFY_SOCKET",
+        "Where a service manager waits for READY=1 (sd_notify(3)). Portcullis says it once the program runs, or hands the variable on where workload.notify is pass.",
+    ),
+    (
+        "WATCHDOG_USEC, WATCHDOG_PID",
+        "A service manager's watchdog, handed on with the program's own pid where workload.notify is pass; refused where it is not, for nobody would answer.",
+    ),
+    (
+        "JOURNAL_STREAM",
+        "Where it names standard error, each line begins with its level for the journal (sd-daemon(3)).",
     ),
 ];
 

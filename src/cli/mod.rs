@@ -10,6 +10,7 @@ mod health;
 mod install;
 mod lazily;
 mod man;
+pub mod probe;
 pub mod scaffold;
 pub mod seal;
 pub mod usage;
@@ -46,6 +47,8 @@ enum Command {
     Run(Lazily<Box<StartArgs>>),
     /// Show the whole plan, resolved against this host, and build its cage once; starts nothing
     Check(Lazily<Box<check::CheckArgs>>),
+    /// Build the cage, attack it from inside, and report what held; exits with 1 if anything was open
+    Probe(Lazily<Box<probe::ProbeArgs>>),
     /// Make and change a sealed secrets file; no plaintext ever reaches the disk
     #[command(subcommand)]
     Seal(Lazily<seal::SealCommand>),
@@ -82,6 +85,10 @@ pub fn run(arguments: Vec<OsString>, started: &Started, begun: Instant) -> u8 {
         let (text, code) = health::run(args);
         return print(&plain, &text).max(code);
     }
+    if let Command::Probe(Lazily(args)) = cli.command {
+        return probe::run(*args, started)
+            .map_or_else(|refusal| refuse(&plain, &refusal), |(text, open)| print(&plain, &text).max(u8::from(open)));
+    }
     match sanitise::relax(started).and_then(|()| other(cli.command)) {
         Ok(text) => print(&plain, &text),
         Err(refusal) => refuse(&plain, &refusal),
@@ -101,7 +108,7 @@ fn other(command: Command) -> Result<String, Refusal> {
         }
         Command::Man => Ok(man::page(Cli::command())),
         Command::Install(Lazily(args)) => install::run(&args).map(|()| String::new()),
-        Command::Run(_) | Command::Check(_) | Command::Health(_) => {
+        Command::Run(_) | Command::Check(_) | Command::Health(_) | Command::Probe(_) => {
             Err(Refusal::internal("a start took the way of other commands"))
         }
     }

@@ -35,7 +35,7 @@ pub enum SealCommand {
         name: String,
         #[command(flatten)]
         place: Place,
-        /// Whom to seal for, where the file does not say it itself (may be repeated)
+        /// Whom to seal for beside the identity itself: each that the file names has to be named here (may be repeated)
         #[arg(long = "recipient", value_name = "age1...")]
         recipients: Vec<String>,
     },
@@ -45,7 +45,7 @@ pub enum SealCommand {
         name: String,
         #[command(flatten)]
         place: Place,
-        /// Whom to seal for, where the file does not say it itself (may be repeated)
+        /// Whom to seal for beside the identity itself: each that the file names has to be named here (may be repeated)
         #[arg(long = "recipient", value_name = "age1...")]
         recipients: Vec<String>,
     },
@@ -153,23 +153,23 @@ fn set(name: &str, place: &Place, recipients: &[String]) -> Result<(), Refusal> 
     let file = open::read_file(&place.file)?;
     target(&place.file, &file, &place.open(&file, &key)?, &key, recipients)?;
     let value = value::read(name)?;
-    place.edit(&key, recipients, |document| {
+    let target = place.edit(&key, recipients, |document| {
         document.set(name, value, now());
         Ok(())
     })?;
-    say(&format!("{name} is set in {}", place.file.display()));
+    say(&format!("{name} is set in {}, sealed for {}", place.file.display(), described(&target)));
     Ok(())
 }
 
 fn remove(name: &str, place: &Place, recipients: &[String]) -> Result<(), Refusal> {
-    place.edit(&place.key()?, recipients, |document| match document.remove(name) {
+    let target = place.edit(&place.key()?, recipients, |document| match document.remove(name) {
         true => Ok(()),
         false => {
             let what = format!("there is no {name} in {}", place.file.display());
             Err(Refusal::new(Exit::Usage, what, "`portcullis seal list` shows the names; nothing was changed"))
         }
     })?;
-    say(&format!("{name} is removed from {}", place.file.display()));
+    say(&format!("{name} is removed from {}, sealed for {}", place.file.display(), described(&target)));
     Ok(())
 }
 
@@ -219,24 +219,27 @@ impl Place {
         open::open(file, key).map_err(|error| error.refusal(&self.file.display().to_string()))
     }
 
-    /// Reads, changes and writes the file under one lock.
+    /// Reads, changes and writes the file under one lock; tells whom it is sealed for.
     fn edit(
         &self,
         key: &Key,
         recipients: &[String],
         change: impl FnOnce(&mut Document) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Target, Refusal> {
         let locked = Locked::existing(&self.file)?;
         let file = locked.read()?;
         let mut document = self.open(&file, key)?;
         let target = target(&self.file, &file, &document, key, recipients)?;
         change(&mut document)?;
-        locked.write(&encrypt(&mut document, &target, is_armored(&file))?)
+        locked.write(&encrypt(&mut document, &target, is_armored(&file))?)?;
+        Ok(target)
     }
 }
 
 /// Whom an edited file is sealed for: exactly those it was sealed for. An age file does not say who they are; `seal`
-/// writes them into the document, and for a file that has none the caller must know, unless there is but one.
+/// writes them into the document, and for a file that has none the caller must know, unless there is but one. What is written
+/// there is only as true as whoever may write the file: age authenticates no sender. So it names nobody but this identity
+/// itself whom the caller has not named, too.
 fn target(path: &Path, file: &[u8], document: &Document, key: &Key, given: &[String]) -> Result<Target, Refusal> {
     let identities = match key {
         Key::Passphrase(passphrase) if given.is_empty() => return Ok(Target::Passphrase(passphrase.clone())),
@@ -244,14 +247,12 @@ fn target(path: &Path, file: &[u8], document: &Document, key: &Key, given: &[Str
         Key::Identities(identities) => identities,
     };
     let given = parse_recipients(given)?;
+    let own = key.recipients();
     let recipients = match (document.recipients.is_empty(), given.is_empty()) {
-        (false, true) => parse_recipients(&document.recipients)?,
-        (false, false) if names(&given) == document.recipients => given,
-        (false, false) => return Err(use_rekey(path, "says itself whom it is sealed for")),
+        (false, _) => recorded(path, &parse_recipients(&document.recipients)?, &given, &own)?,
         (true, false) => given,
         (true, true) => vec![only_recipient(path, file, identities)?],
     };
-    let own = key.recipients();
     match recipients.iter().any(|recipient| own.contains(recipient)) {
         true => Ok(Target::Recipients(recipients)),
         false => Err(Refusal::new(
@@ -260,6 +261,28 @@ fn target(path: &Path, file: &[u8], document: &Document, key: &Key, given: &[Str
             "name its public key too with --recipient, or run `portcullis seal rekey`; nothing was changed",
         )),
     }
+}
+
+/// Those that the file names, if the caller has named each that is not this identity's own.
+fn recorded(
+    path: &Path,
+    named: &[x25519::Recipient],
+    given: &[x25519::Recipient],
+    own: &[x25519::Recipient],
+) -> Result<Vec<x25519::Recipient>, Refusal> {
+    if given.iter().any(|recipient| !named.contains(recipient)) {
+        return Err(use_rekey(path, "says itself whom it is sealed for"));
+    }
+    let mut strangers = named.to_vec();
+    strangers.retain(|recipient| !own.contains(recipient) && !given.contains(recipient));
+    if strangers.is_empty() {
+        return Ok(named.to_vec());
+    }
+    Err(Refusal::new(
+        Exit::Usage,
+        format!("{} says that it is sealed for others, too: {}", path.display(), names(&strangers).join(", ")),
+        "whoever may write the file can have added them; if they are yours, name each with --recipient, else run `portcullis seal rekey`",
+    ))
 }
 
 /// The identity that opens a file for one recipient is that recipient's.

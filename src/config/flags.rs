@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::errors::Origin;
 use super::model::{
-    Addresses, Dns, FileDelivery, Leases, Limit, LogFormat, Mode, MountKind, Optional, Require, Secret, Shield,
-    StopBefore, Tls, Vault, VaultAuth, Wrapping, approle_mount,
+    Addresses, Dns, FileDelivery, Leases, Limit, LogFormat, Mode, MountKind, Notify, Optional, Profile, Require,
+    Secret, Shield, StopBefore, Tls, Vault, VaultAuth, Wrapping, approle_mount,
 };
 use super::reference::{Reference, Source};
 use super::signal::{Rewritten, SignalName};
@@ -36,6 +36,7 @@ pub struct Flags {
     pub rewrite: Vec<(SignalName, Rewritten)>,
     pub shield: Option<Shield>,
     pub sockets: bool,
+    pub notify: Option<Notify>,
     pub limits: Vec<(Limit, Size)>,
     pub secrets: Vec<(SecretName, Reference)>,
     /// For secrets of the file or of the flags.
@@ -50,6 +51,9 @@ pub struct Flags {
     pub connect: Vec<Port>,
     pub bind: Vec<Port>,
     pub dns: Option<Dns>,
+    pub profile: Option<Profile>,
+    pub devices: Vec<AbsPath>,
+    pub explain_files: bool,
     pub optional: Vec<Optional>,
     pub require: Vec<Require>,
     pub age_identity: Option<String>,
@@ -129,6 +133,7 @@ impl Flags {
         workload.rewrite.extend(self.rewrite.iter().copied());
         replace(&mut workload.shield, self.shield);
         workload.sockets |= self.sockets;
+        replace(&mut workload.notify, self.notify);
         workload.limits.extend(self.limits.iter().copied());
         for flag in &self.env {
             flag.overlay(&mut workload.env);
@@ -170,6 +175,8 @@ impl Flags {
         add(&mut confine.optional, &self.optional);
         add(&mut confine.require, &self.require);
         replace(&mut confine.dns, self.dns);
+        replace(&mut confine.profile, self.profile);
+        add(&mut confine.devices, &self.devices);
     }
 
     /// The two keys exclude each other, so either flag replaces either key.

@@ -55,6 +55,8 @@ pub struct Loaded {
     /// The config file as read, empty with flags alone: a fetched value must not stand in it.
     pub text: String,
     pub origin: Origin,
+    /// `--explain-files`: for the hour in which a config is being written, so that no file can ask for it.
+    pub explain_files: bool,
 }
 
 /// The config of this start, or why there is none.
@@ -114,7 +116,7 @@ fn from_text(request: &Request, text: String, origin: Origin, folder: PathBuf) -
     checks::fill_from_environment(&mut config, &request.environment, &request.cwd)?;
     checks::all(&config).map_err(|fault| origin.refuse(&text, &placed(fault, &own, &document)))?;
     let command = request.flags.command_or(&config);
-    Ok(Loaded { config, command, folder, text, origin })
+    Ok(Loaded { config, command, folder, text, origin, explain_files: request.flags.explain_files })
 }
 
 /// The place of a fault, if the file alone has it too: what flags brought in stands in no line.

@@ -107,6 +107,8 @@ pub struct Workload {
     pub shield: Shield,
     /// Hand on the sockets of a service manager (`LISTEN_FDS`).
     pub sockets: bool,
+    /// Who says READY=1 where a service manager asks for it (`NOTIFY_SOCKET`): portcullis, or the program itself.
+    pub notify: Notify,
     /// rlimits by name; `core` is always 1.
     pub limits: BTreeMap<Limit, Size>,
 }
@@ -125,6 +127,7 @@ impl Default for Workload {
             rewrite: BTreeMap::new(),
             shield: Shield::default(),
             sockets: false,
+            notify: Notify::default(),
             limits: BTreeMap::new(),
         }
     }
@@ -161,6 +164,18 @@ pub enum Shield {
     Program,
     Loader,
     Off,
+}
+
+/// Who answers a service manager (sd_notify(3)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub enum Notify {
+    /// Portcullis, once the program runs.
+    #[default]
+    Ready,
+    /// The program: it gets `NOTIFY_SOCKET` and the watchdog's variables, and unix datagram sockets.
+    Pass,
 }
 
 /// The rlimits that a config may set (getrlimit(2)); soft and hard alike.
@@ -279,6 +294,10 @@ pub struct Confine {
     /// TCP ports to listen on.
     pub bind: Vec<Port>,
     pub dns: Dns,
+    /// Which calls there are at all: `default` runs every runtime, `strict` Python, Go and Rust.
+    pub profile: Profile,
+    /// Devices to read, write and control, beside null, full and tty.
+    pub devices: Vec<AbsPath>,
     /// Protections that this host may lack.
     pub optional: Vec<Optional>,
     /// Protections that are not refused by default when missing.
@@ -294,6 +313,16 @@ pub enum Dns {
     Udp,
 }
 
+/// The filter's profile: `strict` has no code made at run time, no program but the command, no sockets but TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    #[default]
+    Default,
+    Strict,
+}
+
 /// The closed list of protections that may be optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -307,6 +336,8 @@ pub enum Optional {
     ExplainedDenials,
     /// Memory that not even root reads, for the token that leases hang on (memfd_secret(2), off by default before Linux 6.5).
     MemfdSecret,
+    /// Memory that never becomes executable, held by the kernel beside the filter (PR_SET_MDWE, Linux 6.3), under `strict`.
+    WriteXorExecute,
 }
 
 /// The closed list of protections that can be required.

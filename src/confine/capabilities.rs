@@ -21,6 +21,11 @@ pub fn close_bounding_set() -> Result<(), Refusal> {
     for capability in found {
         caps::drop(None, CapSet::Bounding, capability)
             .map_err(|error| unchanged(&format!("dropping {capability} from the bounding set"), error))?;
+        if caps::has_cap(None, CapSet::Bounding, capability)
+            .map_err(|error| unchanged("reading the bounding set", error))?
+        {
+            return Err(not_held(format!("{capability} is still in the bounding set after it was dropped")));
+        }
     }
     sys::process::lock_securebits().map_err(|errno| failed("locking the securebits", errno))
 }
@@ -34,14 +39,14 @@ pub fn drop_all() -> Result<(), Refusal> {
         })?;
         let left = caps::read(None, set).map_err(|error| unchanged("reading the capability sets", error))?;
         if !left.is_empty() {
-            return Err(not_held(format!("the {set:?} capability set still has {left:?}")));
+            return Err(not_held(format!("the {} capability set is not empty", format!("{set:?}").to_lowercase())));
         }
     }
     Ok(())
 }
 
-/// Keeps one capability in the effective and permitted sets and drops every other: init's CAP_KILL.
-pub fn keep_only(kept: Option<caps::Capability>) -> Result<(), Refusal> {
+/// Keeps these in the effective and permitted sets and drops every other: init's CAP_KILL.
+pub fn keep_only(kept: impl IntoIterator<Item = caps::Capability>) -> Result<(), Refusal> {
     let kept: caps::CapsHashSet = kept.into_iter().collect();
     for set in [CapSet::Ambient, CapSet::Inheritable] {
         caps::clear(None, set).map_err(|error| unchanged("giving up capabilities", error))?;

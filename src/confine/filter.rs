@@ -13,8 +13,8 @@ use seccompiler::{
 };
 
 use super::failed;
-use super::profiles::{Conditional, Group, If, Test, default, roles};
-use crate::config::model::Dns;
+use super::profiles::{Conditional, Group, If, Test, default, files, roles, strict};
+use crate::config::model::{Dns, Profile};
 use crate::plan::SyscallPlan;
 use crate::refusal::Refusal;
 use crate::sys::seccomp::Instruction;
@@ -45,17 +45,28 @@ fn profile(plan: &SyscallPlan, never: &[Group]) -> Result<Filter, Refusal> {
     let dangerous = if plan.explained { Answer::Notify } else { Answer::Errno(Errno::EPERM) };
     let mut allowed = Rules::new();
     plain(&mut allowed, default::ALLOWED);
-    conditional(&mut allowed, default::ALLOWED_IF)?;
+    let mut conditions: Vec<&Conditional> = default::ALLOWED_IF.iter().collect();
     if plan.dns == Dns::Udp {
         conditional(&mut allowed, std::slice::from_ref(&default::UDP_SOCKETS))?;
+    }
+    if plan.notify {
+        conditional(&mut allowed, std::slice::from_ref(&default::NOTIFY_SOCKETS))?;
     }
     let mut quiet = Rules::new();
     conditional(&mut quiet, std::slice::from_ref(&default::QUIET_FAMILIES))?;
     let mut denied = Rules::new();
     plain(&mut denied, default::DANGEROUS);
     plain(&mut denied, never);
+    if plan.profile == Profile::Strict {
+        plain(&mut denied, strict::WITHHELD);
+        conditions.extend(strict::ALLOWED_IF);
+    }
+    if plan.explain_files {
+        plain(&mut denied, files::ABOUT_FILES);
+    }
     let listening = if plan.listen { &mut allowed } else { &mut denied };
     listening.insert(default::LISTEN.1, Vec::new());
+    plain(if plan.metadata { &mut allowed } else { &mut denied }, files::METADATA);
     if plan.exec_by_descriptor {
         allowed.insert(default::EXEC_BY_DESCRIPTOR.1, Vec::new());
     } else {
@@ -63,8 +74,14 @@ fn profile(plan: &SyscallPlan, never: &[Group]) -> Result<Filter, Refusal> {
     }
     // A conditional call that no set allows is dangerous, too: it is taken out of "not known" by a last, plain rule.
     let mut rest = Rules::new();
-    for conditional in default::ALLOWED_IF {
-        rest.insert(conditional.call.1, Vec::new());
+    for under in conditions {
+        // What the default profile allows without a condition loses that.
+        allowed
+            .remove(&under.call.1)
+            .filter(|found| !found.is_empty())
+            .map(|found| allowed.insert(under.call.1, found));
+        conditional(&mut allowed, std::slice::from_ref(under))?;
+        rest.insert(under.call.1, Vec::new());
     }
     join([
         (quiet, Answer::Errno(Errno::EAFNOSUPPORT)),
@@ -107,10 +124,13 @@ pub fn keeper(resolve: bool) -> Result<Filter, Refusal> {
     join([(allowed, Answer::Allow)])
 }
 
-/// Init's own filter, once the workload runs; `keeper`: it talks to one.
-pub fn init(keeper: bool) -> Result<Filter, Refusal> {
+/// Init's own filter, once the workload runs; `keeper`: it talks to one; `explain_files`: it looks into the workload.
+pub fn init(keeper: bool, explain_files: bool) -> Result<Filter, Refusal> {
     let mut allowed = Rules::new();
     plain(&mut allowed, roles::INIT);
+    if explain_files {
+        plain(&mut allowed, roles::INIT_LOOKS);
+    }
     if keeper {
         plain(&mut allowed, roles::INIT_WITH_KEEPER);
     }

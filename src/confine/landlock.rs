@@ -36,11 +36,23 @@ pub fn enforce(plan: &LandlockPlan) -> Result<(), Refusal> {
                 ruleset.add_rule(NetPort::new(*port, access)).map_err(|error| failed("a TCP port's rule", error))?;
         }
     }
-    let status = ruleset.restrict_self().map_err(|error| failed("entering the Landlock domain", error))?;
+    let status = ruleset.restrict_self().map_err(|error| not_entered(&error))?;
     if status.ruleset != RulesetStatus::FullyEnforced || !status.no_new_privs {
         return Err(not_held(format!("Landlock is {:?}", status.ruleset)));
     }
     tripwire.must_hold(plan)
+}
+
+/// The kernel stacks 16 domains at most (landlock_restrict_self(2), E2BIG).
+fn not_entered(error: &landlock::RulesetError) -> Refusal {
+    let text = cause(error);
+    if text.contains(Errno::E2BIG.desc()) {
+        return Refusal::host(
+            "16 sandboxes already stand around this one by Landlock, and the kernel takes no 17th",
+            "start it outside of some of them: each program that confines itself by Landlock, and each that it starts, adds one",
+        );
+    }
+    failed("entering the Landlock domain", text)
 }
 
 /// The rights that are handled: those of the kernel, as far as this program knows them.

@@ -1,16 +1,17 @@
 //! Resource limits (setrlimit(2)), soft and hard alike, read back. `core` is 1: a piped core_pattern ignores 0 (core(5)). A
 //! hard 0 that was found, and that cannot be raised, stays where core_pattern is a file's name: there it holds as well.
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, setrlimit};
 
 use crate::config::model::Limit;
 use crate::refusal::{Refusal, cause};
+use crate::sys::process::limit;
 
 pub const CORE: u64 = 1;
 
 /// Forbids core dumps for this process and what it becomes.
 pub fn no_core() -> Result<(), Refusal> {
-    if getrlimit(Resource::RLIMIT_CORE) == Ok((0, 0)) && cores_are_files() {
+    if limit(Resource::RLIMIT_CORE) == Ok((0, 0)) && cores_are_files() {
         return Ok(());
     }
     set(Resource::RLIMIT_CORE, "core", CORE)
@@ -51,7 +52,7 @@ fn resource(limit: Limit) -> (Resource, &'static str) {
 /// does not.
 fn hint(resource: Resource, value: u64) -> &'static str {
     match resource {
-        _ if !getrlimit(resource).is_ok_and(|(_, hard)| hard < value) => {
+        _ if !limit(resource).is_ok_and(|(_, hard)| hard < value) => {
             "an outer sandbox may forbid setrlimit and prlimit64; allow them there"
         }
         Resource::RLIMIT_CORE => {
@@ -70,7 +71,7 @@ fn set(resource: Resource, name: &str, value: u64) -> Result<(), Refusal> {
             hint(resource, value),
         )
     })?;
-    match getrlimit(resource) {
+    match limit(resource) {
         Ok(now) if now == (value, value) => Ok(()),
         Ok(now) => Err(super::not_held(format!("the limit {name} is {now:?} after it was set to {value}"))),
         Err(errno) => Err(super::failed(&format!("the limit {name}"), errno)),

@@ -9,7 +9,7 @@ use crate::confine::verify::{Expected, Status};
 use crate::confine::{capabilities, dumps, ids, landlock, limits};
 use crate::plan::{Grant, GrantKind, LandlockPlan};
 use crate::refusal::{Refusal, cause};
-use crate::sys::seccomp;
+use crate::sys::{process, seccomp};
 use crate::wire::slice::FetcherCage;
 
 /// Confines this process before it reads one byte of a store or an identity: ids, capabilities, files and ports, then the
@@ -33,7 +33,8 @@ pub fn enter(cage: &FetcherCage, filter: &Filter) -> Result<(), Refusal> {
         let init = nix::unistd::getppid();
         ids::change(uid, gid, &[])?;
         // The change cleared the death signal (prctl(2)); init may have died in between.
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(|errno| {
+        process::die_with_parent().map_err(|errno| {
+            let errno = cause(errno);
             Refusal::host(format!("setting the parent-death signal failed: {errno}"), "an outer sandbox forbids it")
         })?;
         if nix::unistd::getppid() != init {
@@ -50,6 +51,7 @@ pub fn enter(cage: &FetcherCage, filter: &Filter) -> Result<(), Refusal> {
     let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
     let (uid, gid) = cage.ids.unwrap_or(own);
     landlock::enforce(&domain(cage))?;
+    let found = status.filters()?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
         Refusal::host(
             format!("a role's filter failed: {errno}", errno = cause(errno)),
@@ -58,7 +60,7 @@ pub fn enter(cage: &FetcherCage, filter: &Filter) -> Result<(), Refusal> {
     })?;
     groups.sort_unstable();
     groups.dedup();
-    status.must_say(&Expected { uid, gid, groups, bounding_empty: false })
+    status.must_say(&Expected { uid, gid, groups, bounding_empty: false, filters: found + 1 })
 }
 
 /// What a resolver reads (resolv.conf(5), hosts(5), nsswitch.conf(5), gai.conf(5)).

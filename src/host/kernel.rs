@@ -18,6 +18,8 @@ pub struct Kernel {
     /// vm.memfd_noexec: 2 forbids executable memfds. The file is missing before Linux 6.3.
     pub memfd_noexec: Option<u32>,
     pub root_read_only: bool,
+    /// Whether memory can be held from becoming executable (PR_SET_MDWE, Linux 6.3).
+    pub deny_write_execute: Result<(), Errno>,
 }
 
 const SECCOMP_RET_USER_NOTIF: u32 = 0x7fc0_0000;
@@ -29,6 +31,7 @@ pub fn survey() -> Kernel {
         seccomp: sys::seccomp::knows_action(SECCOMP_RET_USER_NOTIF),
         suid_dumpable: sysctl("/proc/sys/fs/suid_dumpable"),
         memfd_noexec: sysctl("/proc/sys/vm/memfd_noexec"),
+        deny_write_execute: sys::process::denies_write_execute().map(drop),
         root_read_only: statvfs("/").is_ok_and(|root| root.flags().contains(FsFlags::ST_RDONLY)),
     }
 }

@@ -1,6 +1,7 @@
 //! Paths as this host has them: what is there, what it really is, and the system's own files that a program needs.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -12,6 +13,8 @@ use crate::refusal::{Refusal, cause};
 pub struct Found {
     pub path: PathBuf,
     pub directory: bool,
+    /// A character or block device.
+    pub device: bool,
     /// Whether its mount forbids execution.
     pub noexec: bool,
 }
@@ -21,6 +24,7 @@ pub fn find(path: &Path, key: &str) -> Result<Found, Refusal> {
     match path.canonicalize().and_then(|real| Ok((real.metadata()?, real))) {
         Ok((metadata, real)) => Ok(Found {
             directory: metadata.is_dir(),
+            device: metadata.file_type().is_char_device() || metadata.file_type().is_block_device(),
             noexec: statvfs(&real).is_ok_and(|s| s.flags().contains(FsFlags::ST_NOEXEC)),
             path: real,
         }),
@@ -59,6 +63,7 @@ const READ: &[&str] = &[
     "/etc/protocols",
     "/etc/services",
     "/etc/localtime",
+    "/etc/locale.alias",
     "/etc/timezone",
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
@@ -78,39 +83,71 @@ const READ: &[&str] = &[
     "/dev/zero",
 ];
 
-/// Configuration that distributions keep outside `/usr` for the runtimes in it, by the start of its name in `/etc`.
-const RUNTIMES: &[&str] = &["python3", "java-", "nodejs"];
+/// A runtime that is installed where the system's own paths do not reach: its folders in `/etc` and `/opt` by the starts of
+/// their names.
+struct Runtime {
+    from: &'static str,
+    configuration: &'static str,
+    programs: &'static str,
+}
+
+const RUNTIMES: [Runtime; 3] = [
+    Runtime { from: "python's own", configuration: "python3", programs: "python" },
+    Runtime { from: "node's own", configuration: "nodejs", programs: "node" },
+    Runtime { from: "java's own", configuration: "java-", programs: "java" },
+];
 
 /// Devices that every program may also write.
 const DEVICES: &[&str] = &["/dev/null", "/dev/full", "/dev/tty"];
 
-/// The system's own files on this host.
+/// What every program on this host may touch: the system's own files, and those of the runtimes that are installed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Base {
     pub execute: Vec<PathBuf>,
     pub read: Vec<PathBuf>,
     pub devices: Vec<PathBuf>,
+    pub runtimes: Vec<RuntimePath>,
+}
+
+/// A folder of a runtime, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuntimePath {
+    pub from: &'static str,
+    pub path: PathBuf,
+    pub execute: bool,
 }
 
 impl Base {
     pub fn survey() -> Self {
-        let mut read = present(READ);
-        read.extend(runtimes());
-        Base { execute: present(EXECUTE), read, devices: present(DEVICES) }
+        Base {
+            execute: present(EXECUTE),
+            read: present(READ),
+            devices: present(DEVICES),
+            runtimes: runtimes(Path::new("/")),
+        }
     }
 }
 
-fn runtimes() -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir("/etc") else { return Vec::new() };
-    let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut found: Vec<PathBuf> = names
-        .filter(|path| {
-            path.file_name().and_then(|n| n.to_str()).is_some_and(|n| RUNTIMES.iter().any(|r| n.starts_with(r)))
-        })
-        .filter(|path| path.is_dir() && !path.is_symlink())
-        .collect();
+fn runtimes(root: &Path) -> Vec<RuntimePath> {
+    let mut found = Vec::new();
+    for runtime in &RUNTIMES {
+        let mut add = |folder: &str, start: &str, execute| {
+            let paths = folders(&root.join(folder), start);
+            found.extend(paths.into_iter().map(|path| RuntimePath { from: runtime.from, path, execute }));
+        };
+        add("etc", runtime.configuration, false);
+        add("opt", runtime.programs, true);
+    }
     found.sort();
     found
+}
+
+/// Folders, and no links, whose names start like this.
+fn folders(below: &Path, start: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(below) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let named = |path: &PathBuf| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(start));
+    paths.filter(named).filter(|path| path.is_dir() && !path.is_symlink()).collect()
 }
 
 /// The listed paths that exist, without links and without doubles (a merged /usr).
@@ -163,6 +200,16 @@ mod tests {
         for path in [EXECUTE, READ, DEVICES, &["/no/such/place", "/proc/self"]].concat() {
             assert_eq!(real(Path::new(path), &mut folders), Path::new(path).canonicalize().ok(), "{path}");
         }
+    }
+
+    #[test]
+    fn runtimes_are_found_where_they_are_installed() {
+        let root = tempfile::tempdir().unwrap();
+        for dir in ["etc/python3.11", "etc/other", "opt/java/openjdk", "opt/nodejs-20"] {
+            std::fs::create_dir_all(root.path().join(dir)).unwrap();
+        }
+        let found: Vec<(&str, bool)> = runtimes(root.path()).iter().map(|r| (r.from, r.execute)).collect();
+        assert_eq!(found, [("java's own", true), ("node's own", true), ("python's own", false)]);
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
 use caps::{CapSet, Capability};
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::Resource;
 use nix::unistd::{AccessFlags, access, getegid, geteuid, getgroups, getpid};
 
 use crate::refusal::{Refusal, cause};
+use crate::sys::process::limit;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Process {
@@ -19,6 +20,7 @@ pub struct Process {
     pub can_setgid: bool,
     pub can_setpcap: bool,
     pub can_kill: bool,
+    pub can_ptrace: bool,
     /// Whether this uid may read the file that runs, or could make it readable: the process began dumpable then, and another
     /// of the same uid may have taken hold of it before it could say otherwise (`would_dump` in fs/exec.c).
     pub seizable: bool,
@@ -41,9 +43,10 @@ pub fn survey() -> Result<Process, Refusal> {
         can_setuid: effective.contains(&Capability::CAP_SETUID),
         can_setgid: effective.contains(&Capability::CAP_SETGID),
         can_setpcap: effective.contains(&Capability::CAP_SETPCAP),
+        can_ptrace: effective.contains(&Capability::CAP_SYS_PTRACE),
         can_kill: effective.contains(&Capability::CAP_KILL),
         seizable: seizable(),
-        core: getrlimit(Resource::RLIMIT_CORE).map_err(unreadable)?.0,
+        core: limit(Resource::RLIMIT_CORE).map_err(unreadable)?.0,
         bounding: read(CapSet::Bounding)?.iter().map(ToString::to_string).collect(),
     })
 }

@@ -8,7 +8,6 @@ use std::io::{Read, Seek};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getppid};
 use zeroize::Zeroizing;
@@ -98,7 +97,7 @@ impl Tools {
         work: impl FnOnce(&Errand<'_>) -> Result<(), WireError>,
     ) -> Result<(), Refusal> {
         let broken = |what: &str, error: String| Refusal::internal(format!("a renewer's {what}: {error}"));
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(|errno| broken("death signal", errno.to_string()))?;
+        process::die_with_parent().map_err(|errno| broken("death signal", errno.to_string()))?;
         if getppid() != keeper {
             return Err(Refusal::internal("the keeper died while it started a renewer"));
         }

@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 
 use super::c_string;
@@ -54,7 +53,7 @@ impl Command {
         init: Pid,
     ) -> Result<std::convert::Infallible, nix::errno::Errno> {
         const FLOOR: i32 = 16;
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+        process::die_with_parent()?;
         if getppid() != init {
             return Err(nix::errno::Errno::ESRCH);
         }

@@ -4,7 +4,7 @@
 //! init itself takes this way, once the fetcher is gone.
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -13,7 +13,6 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{AccessFlags, Pid, faccessat, getppid};
 use zeroize::Zeroizing;
@@ -24,9 +23,9 @@ use super::{image, tty};
 use crate::confine::verify::{Expected, Status};
 use crate::confine::{capabilities, dumps, filter, ids, landlock, limits};
 use crate::deliver::{self, environment};
-use crate::plan::{Cage, Image, Launch, Plan, SyscallPlan};
+use crate::plan::{Cage, Image, Launch, Notify, Plan, SyscallPlan};
 use crate::refusal::{Exit, Refusal, cause};
-use crate::sys::{descriptors, exec, process, seccomp, signals};
+use crate::sys::{NOT_DONE, descriptors, exec, process, seccomp, signals};
 use crate::wire::{Frame, Reporter, Tag};
 
 /// What the launcher holds of the bundle: read ends and files, no write end.
@@ -79,9 +78,13 @@ pub fn run(plan: &Plan, kit: Kit, exec_result: OwnedFd, reporter: Reporter, init
 /// `mode = "replace"`: this process takes the launcher's way itself; returns only to refuse.
 ///
 /// `verified` is called once the cage stands, right before the exec: nobody is left to say it afterwards.
-pub fn become_workload(plan: &Plan, kit: Kit, verified: impl FnOnce()) -> Result<Infallible, Refusal> {
+pub fn become_workload(
+    plan: &Plan,
+    kit: Kit,
+    verified: impl FnOnce() -> Result<(), Refusal>,
+) -> Result<Infallible, Refusal> {
     let ready = cage(plan, kit, None)?.ready()?;
-    verified();
+    verified()?;
     ready.exec().map_err(|errno| exec_refusal(plan, errno))
 }
 
@@ -103,8 +106,12 @@ fn cage(plan: &Plan, kit: Kit, init: Option<Pid>) -> Result<Caged, Refusal> {
     let values = kit.env.take();
     let env = arrange_descriptors(plan, kit)?;
     default_actions()?;
+    if plan.cage.syscalls.deny_write_execute {
+        process::deny_write_execute().map_err(|errno| cannot("holding memory from becoming executable", errno))?;
+    }
+    let found = status.filters()?;
     let listener = install_filter(&plan.cage.syscalls, program)?;
-    status.must_say(&expected(&plan.cage))?;
+    status.must_say(&expected(&plan.cage, found + 1))?;
     Ok(Caged { listener, image, values, argv: argv(&plan.launch)?, env, variables: variables(plan) })
 }
 
@@ -125,8 +132,7 @@ pub(super) fn become_the_user(cage: &Cage) -> Result<(), Refusal> {
 /// Dies when init does; asked twice, for changing the user id clears it (prctl(2), PR_SET_PDEATHSIG).
 pub(super) fn die_with(init: Option<Pid>) -> Result<(), Refusal> {
     let Some(init) = init else { return Ok(()) };
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
-        .map_err(|errno| cannot("setting the parent-death signal", errno))?;
+    process::die_with_parent().map_err(|errno| cannot("setting the parent-death signal", errno))?;
     if getppid() == init {
         return Ok(());
     }
@@ -202,8 +208,9 @@ fn install_filter(plan: &SyscallPlan, compiled: Compiled) -> Result<Option<Owned
     }
 }
 
-pub(super) fn expected(cage: &Cage) -> Expected {
-    Expected { uid: cage.ids.uid, gid: cage.ids.gid, groups: cage.ids.groups.clone(), bounding_empty: cage.bounding }
+pub(super) fn expected(cage: &Cage, filters: u64) -> Expected {
+    let ids = &cage.ids;
+    Expected { uid: ids.uid, gid: ids.gid, groups: ids.groups.clone(), bounding_empty: cage.bounding, filters }
 }
 
 /// The first number above everything that the workload gets. Whatever this process keeps for itself must lie there before
@@ -211,7 +218,7 @@ pub(super) fn expected(cage: &Cage) -> Expected {
 ///
 /// The contract: 0 to 2 as found (0 is the bundle if `deliver.stdin`), 3 and on the service manager's sockets, then the
 /// pipe, then the files in the order of the config.
-fn floor(plan: &Plan) -> RawFd {
+pub(super) fn floor(plan: &Plan) -> RawFd {
     3 + plan.launch.sockets as RawFd + 1 + plan.delivery.files.len() as RawFd
 }
 
@@ -248,11 +255,7 @@ fn arrange_descriptors(plan: &Plan, kit: Kit) -> Result<Vec<CString>, Refusal> {
 
 /// The planned variables, without what a delivery adds.
 pub(super) fn variables_of(launch: &Launch) -> Result<Vec<CString>, Refusal> {
-    let texts = launch.env.iter().map(|(name, value)| {
-        let mut text = OsString::from(format!("{name}="));
-        text.push(value);
-        c_string(text.into_vec(), "the environment")
-    });
+    let texts = launch.env.iter().map(|(name, value)| c_string(variable(name, value).into_vec(), "the environment"));
     texts.collect()
 }
 
@@ -261,14 +264,23 @@ fn environment_texts(plan: &Plan) -> Result<Vec<CString>, Refusal> {
     if plan.launch.sockets > 0 {
         texts.push(format!("LISTEN_FDS={}", plan.launch.sockets).into());
         texts.push(format!("LISTEN_PID={}", Pid::this()).into());
-        texts.extend(plan.launch.socket_names.as_ref().map(|names| {
-            let mut text = OsString::from("LISTEN_FDNAMES=");
-            text.push(names);
-            text
-        }));
+        texts.extend(plan.launch.socket_names.as_ref().map(|names| variable("LISTEN_FDNAMES", names)));
+    }
+    if let Some(Notify::Pass { socket, watchdog }) = &plan.launch.notify {
+        texts.push(variable("NOTIFY_SOCKET", socket));
+        if let Some(micros) = watchdog {
+            texts.push(variable("WATCHDOG_USEC", micros));
+            texts.push(format!("WATCHDOG_PID={}", Pid::this()).into());
+        }
     }
     let sockets = texts.into_iter().map(|text| c_string(text.into_vec(), "the environment"));
     variables_of(&plan.launch)?.into_iter().map(Ok).chain(sockets).collect()
+}
+
+fn variable(name: &str, value: &OsStr) -> OsString {
+    let mut text = OsString::from(format!("{name}="));
+    text.push(value);
+    text
 }
 
 /// The arguments of the exec: the loader's own come first where the loader is the image.
@@ -361,7 +373,7 @@ pub(super) fn exec_refusal_of(launch: &Launch, errno: Errno) -> Refusal {
         _ => "run `portcullis check` to see which file is executed",
     };
     // EPERM, too: everything that execve(2) lists for it (a tracer, capabilities of the file) is ruled out by now.
-    if matches!(errno, Errno::ENOSYS | Errno::EPERM) {
+    if matches!(errno, Errno::ENOSYS | Errno::EPERM | NOT_DONE) {
         return Refusal::host(
             "this kernel or an outer sandbox withholds execveat, by which the program is started",
             "allow execveat in the container's own seccomp profile",

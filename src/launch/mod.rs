@@ -9,6 +9,7 @@ pub mod bundle;
 mod command;
 pub mod image;
 pub mod launcher;
+pub mod manager;
 pub mod open;
 pub mod printer;
 pub mod roles;

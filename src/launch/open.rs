@@ -63,12 +63,7 @@ impl Removable {
 }
 
 fn place(path: &Path, as_root: bool) -> Result<(OwnedFd, Removable), Refusal> {
-    let cannot = |errno: Errno| {
-        Refusal::config(
-            format!("`{}` cannot be read: {}", path.display(), errno.desc()),
-            "give the user that portcullis is started as access to it",
-        )
-    };
+    let cannot = |errno: Errno| cannot(path, errno);
     let found = walk(path).map_err(cannot)?;
     let stat = fstat(&found.file).map_err(cannot)?;
     if kind(&stat) != SFlag::S_IFREG {
@@ -98,6 +93,18 @@ fn place(path: &Path, as_root: bool) -> Result<(OwnedFd, Removable), Refusal> {
     let file = open(name.as_str(), flags, Mode::empty()).map_err(cannot)?;
     let Found { directory, name, .. } = found;
     Ok((file, Removable { path: path.to_owned(), directory, name, file: (stat.st_dev, stat.st_ino) }))
+}
+
+fn cannot(path: &Path, errno: Errno) -> Refusal {
+    let what = format!("`{}` cannot be read: {}", path.display(), errno.desc());
+    match errno {
+        Errno::EMFILE | Errno::ENFILE => Refusal::host(
+            what,
+            "raise the limit on open files (ulimit -n, LimitNOFILE=, docker run --ulimit nofile), or keep several secrets in one file",
+        ),
+        Errno::ENOMEM => Refusal::host(what, "raise the memory limit"),
+        _ => Refusal::config(what, "give the user that portcullis is started as access to it"),
+    }
 }
 
 struct Found {

@@ -124,6 +124,7 @@ fn cage_and_exec(command: &ExecPlan, kit: Kit, init: Pid) -> Result<Infallible, 
     launcher::become_the_user(cage)?;
     launcher::die_with(Some(init))?;
     let status = Status::at(launcher::raise(Status::open()?, FLOOR)?);
+    let filters = status.filters()? + 1;
     let program = filter::command(&cage.syscalls)?;
     umask(Mode::from_bits_truncate(0o077));
     launcher::enter(&launch.workdir)?;
@@ -133,7 +134,7 @@ fn cage_and_exec(command: &ExecPlan, kit: Kit, init: Pid) -> Result<Infallible, 
     launcher::default_actions()?;
     seccomp::install(program.instructions(), false)
         .map_err(|errno| launcher::cannot("installing the seccomp filter", errno))?;
-    status.must_say(&launcher::expected(cage))?;
+    status.must_say(&launcher::expected(cage, filters))?;
     let (argv, envp) = (exec::Strings::new(launcher::argv(launch)?), exec::Strings::new(env));
     signals::set_mask(0).map_err(|errno| launcher::cannot("unblocking signals", errno))?;
     exec::exec_descriptor(image.as_fd(), &argv, &envp).map_err(|errno| launcher::exec_refusal_of(launch, errno))

@@ -29,6 +29,7 @@ pub struct Mask(signals::Set);
 
 /// Runs first in every process that is no role.
 pub fn sanitise(mask: Mask) -> Result<Started, Refusal> {
+    one_user()?;
     // A parent that ignores SIGCHLD would have the kernel reap our children before we see how they ended; the others stop a
     // job by their default action alone.
     for signal in [libc::SIGCHLD, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
@@ -45,6 +46,24 @@ pub fn sanitise(mask: Mask) -> Result<Started, Refusal> {
     let umask = umask(Mode::from_bits_truncate(0o077)).bits();
     let workdir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     Ok(Started { env, workdir, umask, mask: mask.0, listen_fds })
+}
+
+/// Real, effective and saved ids are one: where they differ, the caller of a setuid file has chosen all that is read below, for
+/// somebody with other rights (execve(2)).
+fn one_user() -> Result<(), Refusal> {
+    let users = nix::unistd::getresuid().map_err(|errno| odd("asking for the user ids", errno))?;
+    let groups = nix::unistd::getresgid().map_err(|errno| odd("asking for the group ids", errno))?;
+    let one_user = users.real == users.effective && users.effective == users.saved;
+    if one_user && groups.real == groups.effective && groups.effective == groups.saved {
+        return Ok(());
+    }
+    Err(Refusal::config(
+        format!(
+            "started with ids that differ: user {}, {}, {}, group {}, {}, {} (real, effective, saved)",
+            users.real, users.effective, users.saved, groups.real, groups.effective, groups.saved
+        ),
+        "take the setuid and setgid bits off portcullis' own file (chmod ug-s), and start it as one user",
+    ))
 }
 
 /// Undoes what a command that starts nothing does not want: it can be interrupted, and makes files as usual.

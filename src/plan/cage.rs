@@ -1,10 +1,14 @@
 //! The cage, decided: who the workload is, what it may touch, and what this host can enforce of it.
 
-use super::model::{Cage, Grant, GrantKind, Ids, Image, LandlockPlan, Launch, SyscallPlan};
+mod demands;
+
+use demands::{explainable, required, write_xor_execute};
+
+use super::model::{Cage, Grant, GrantKind, Ids, LandlockPlan, Launch, Notify, SyscallPlan};
 use super::{Host, is_optional};
-use crate::config::Config;
-use crate::config::model::{Dns, Mode, Optional, Require};
+use crate::config::model::{Dns, Mode, Optional, Profile};
 use crate::config::values::AbsPath;
+use crate::config::{Config, Loaded};
 use crate::host::aliases;
 use crate::host::paths::{self, Found};
 use crate::refusal::{Refusal, cause};
@@ -89,12 +93,17 @@ fn as_found(host: &Host, uid: u32, gid: u32, groups: Vec<u32>, notes: &mut Vec<S
 }
 
 pub fn decide(
-    config: &Config,
+    loaded: &Loaded,
     host: &Host,
     ids: Ids,
     launch: &Launch,
     notes: &mut Vec<String>,
 ) -> Result<Cage, Refusal> {
+    let (config, explain_files) = (&loaded.config, loaded.explain_files);
+    if explain_files {
+        explainable(config, host, &ids)?;
+        notes.push("every call about files and ports is looked at: for writing a config, not for service".to_owned());
+    }
     required(config, host)?;
     let abi = landlock_abi(host)?;
     if let Err(errno) = host.kernel.seccomp {
@@ -112,38 +121,27 @@ pub fn decide(
     let landlock = landlock(config, host, abi, launch, notes)?;
     let limits = config.workload.limits.iter().map(|(limit, size)| (*limit, size.get())).collect();
     let syscalls = SyscallPlan {
+        profile: config.confine.profile,
+        deny_write_execute: config.confine.profile == Profile::Strict && write_xor_execute(config, host, notes)?,
         dns: config.confine.dns,
         listen: !config.confine.bind.is_empty(),
+        metadata: !config.confine.write.is_empty(),
         explained: config.mode == Mode::Supervise,
         explanation_optional: is_optional(config, Optional::ExplainedDenials),
+        notify: matches!(launch.notify, Some(Notify::Pass { .. })),
         exec_by_descriptor: config.mode == Mode::Replace,
+        explain_files,
     };
+    if !config.confine.bind.is_empty() {
+        notes.push("confine.bind lets the program call listen(), and the kernel chooses any port for a socket that was bound to none: Landlock covers bind alone".to_owned());
+    }
+    if syscalls.metadata {
+        notes.push("with a place to write, modes, owners and times of files of the same user can be changed outside it too (contents cannot)".to_owned());
+    }
     if config.confine.dns == Dns::Udp {
         notes.push("dns = true lets UDP leave to any address and port (dns = \"tcp\" does not)".to_owned());
     }
     Ok(Cage { ids, bounding: host.process.can_setpcap, limits, core: host.process.core, landlock, syscalls })
-}
-
-fn required(config: &Config, host: &Host) -> Result<(), Refusal> {
-    let missing = |what: &str, hint: &str| Err(Refusal::host(what, hint));
-    for require in &config.confine.require {
-        match require {
-            Require::BoundingSet if !host.process.can_setpcap => {
-                return missing(
-                    "the bounding set is required to be empty, and CAP_SETPCAP is missing",
-                    "start as root with the capability SETPCAP, or leave \"bounding-set\" out of confine.require",
-                );
-            }
-            Require::ReadOnlyRoot if !host.kernel.root_read_only => {
-                return missing(
-                    "a read-only root is required, and / is mounted read-write",
-                    "docker run --read-only, readOnlyRootFilesystem: true, or leave \"read-only-root\" out of confine.require",
-                );
-            }
-            Require::BoundingSet | Require::ReadOnlyRoot => {}
-        }
-    }
-    Ok(())
 }
 
 fn landlock_abi(host: &Host) -> Result<u32, Refusal> {
@@ -202,8 +200,8 @@ fn kebab(protection: Optional) -> String {
 }
 
 fn grants(config: &Config, host: &Host, launch: &Launch, notes: &mut Vec<String>) -> Result<Vec<Grant>, Refusal> {
-    let mut grants = base_grants(host);
     let confine = &config.confine;
+    let mut grants = base_grants(host, confine.profile);
     listed(&confine.read, GrantKind::Read, "confine.read", &mut grants)?;
     listed(&confine.execute, GrantKind::Execute, "confine.execute", &mut grants)?;
     let writes = listed(&confine.write, GrantKind::Write, "confine.write", &mut grants)?;
@@ -213,27 +211,58 @@ fn grants(config: &Config, host: &Host, launch: &Launch, notes: &mut Vec<String>
             found.path.display()
         ));
     }
+    for found in listed(&confine.devices, GrantKind::Device, "confine.devices", &mut grants)? {
+        devices_are_devices(&found)?;
+    }
+    nowhere_the_workload_may_lead_it(&confine.devices, "confine.devices", &writes)?;
     nowhere_the_workload_may_lead_it(&confine.read, "confine.read", &writes)?;
     nowhere_the_workload_may_lead_it(&confine.execute, "confine.execute", &writes)?;
     nowhere_the_workload_may_lead_it(&confine.write, "confine.write", &writes)?;
     own_program(launch, &mut grants)?;
     never_writable_and_executable(&grants)?;
+    arguments_that_can_be_written(launch, &writes, notes);
     Ok(grants)
 }
 
-fn base_grants(host: &Host) -> Vec<Grant> {
+/// A script that is named as an argument is run anew at the next start, with whatever the last one wrote into it.
+fn arguments_that_can_be_written(launch: &Launch, writes: &[Found], notes: &mut Vec<String>) {
+    for argument in launch.argv.iter().skip(1) {
+        // What is no path of a file is no script.
+        let Ok(file) = launch.workdir.join(argument).canonicalize() else { continue };
+        let write = writes.iter().find(|write| file.starts_with(&write.path)).filter(|_| file.is_file());
+        notes.extend(write.map(|write| {
+            format!(
+                "the argument `{}` is a file in `{}`, which the program may write: the next start runs what this one leaves there",
+                argument.to_string_lossy(),
+                write.path.display()
+            )
+        }));
+    }
+}
+
+/// Where the base's grants are from, beside the runtimes'.
+pub const SYSTEM: &str = "the system's own";
+
+/// Under `strict` the system's programs can be read, for their libraries are among them, and none can be executed.
+fn base_grants(host: &Host, profile: Profile) -> Vec<Grant> {
+    let execute = if profile == Profile::Strict { GrantKind::Read } else { GrantKind::Execute };
     let of = |paths: &[std::path::PathBuf], kind| {
-        let grant = move |path: &std::path::PathBuf| Grant {
-            directory: path.is_dir(),
-            path: path.clone(),
-            kind,
-            from: "the system's own",
-        };
+        let grant =
+            move |path: &std::path::PathBuf| Grant { directory: path.is_dir(), path: path.clone(), kind, from: SYSTEM };
         paths.iter().map(grant).collect::<Vec<_>>()
     };
     let base = &host.base;
-    [of(&base.execute, GrantKind::Execute), of(&base.read, GrantKind::Read), of(&base.devices, GrantKind::Device)]
+    let runtimes = base.runtimes.iter().map(|runtime| Grant {
+        directory: true,
+        path: runtime.path.clone(),
+        kind: if runtime.execute { execute } else { GrantKind::Read },
+        from: runtime.from,
+    });
+    [of(&base.execute, execute), of(&base.read, GrantKind::Read), of(&base.devices, GrantKind::Device)]
         .concat()
+        .into_iter()
+        .chain(runtimes)
+        .collect()
 }
 
 fn listed(
@@ -258,6 +287,18 @@ fn listed(
         all.push(found);
     }
     Ok(all)
+}
+
+/// A directory or a file there would be written past what `confine.write` says of it.
+fn devices_are_devices(found: &Found) -> Result<(), Refusal> {
+    let path = found.path.display();
+    if found.device {
+        return Ok(());
+    }
+    Err(Refusal::config(
+        format!("confine.devices: `{path}` is no device"),
+        "name devices one by one, such as /dev/nvidia0; files and directories belong to read and write",
+    ))
 }
 
 /// A grant beneath a writable one could be replaced by a link: at the next start it would be a grant of somewhere else.
@@ -299,7 +340,7 @@ fn own_program(launch: &Launch, grants: &mut Vec<Grant>) -> Result<(), Refusal> 
             grants.push(Grant { path, directory: false, kind: GrantKind::Execute, from: "the command" });
         }
     }
-    if let Image::LoaderCopy(loader) = &launch.image {
+    if let Some(loader) = &launch.loader {
         let loader = paths::find(loader, "the program's loader")?.path;
         if !covered(grants, &loader, &[GrantKind::Execute]) {
             grants.push(Grant { path: loader, directory: false, kind: GrantKind::Execute, from: "the loader" });

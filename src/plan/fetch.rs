@@ -28,6 +28,7 @@ pub fn decide(
     loaded: &Loaded,
     host: &Host,
     started: &Started,
+    workload: u32,
     notes: &mut Vec<String>,
 ) -> Result<Option<FetchPlan>, Refusal> {
     let config = &loaded.config;
@@ -35,7 +36,7 @@ pub fn decide(
         return Ok(None);
     }
     let places = Places { folder: &loaded.folder, credentials: credentials_directory(started) };
-    let ids = fetcher_ids(loaded, host, notes)?;
+    let ids = fetcher_ids(loaded, host, workload, notes)?;
     let exec = exec::decide(loaded, host, started, &places, ids, notes)?;
     let inputs = || exec.iter().flat_map(|command| &command.inputs).map(|input| input.from.source);
     let uses = |source| config.secrets.values().map(|secret| secret.from.source).chain(inputs()).any(|s| s == source);
@@ -262,7 +263,12 @@ fn host_and_port(address: &str) -> Result<(String, u16), Refusal> {
     Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
 }
 
-fn fetcher_ids(loaded: &Loaded, host: &Host, notes: &mut Vec<String>) -> Result<Option<(u32, u32)>, Refusal> {
+fn fetcher_ids(
+    loaded: &Loaded,
+    host: &Host,
+    workload: u32,
+    notes: &mut Vec<String>,
+) -> Result<Option<(u32, u32)>, Refusal> {
     if host.process.uid != 0 {
         notes.push("started as a plain user: the fetcher has the workload's own uid, and an identity file of that user stays readable to a shell of the same user".to_owned());
         if host.process.seizable {
@@ -273,6 +279,14 @@ fn fetcher_ids(loaded: &Loaded, host: &Host, notes: &mut Vec<String>) -> Result<
     let user = host.users.resolve(&loaded.config.fetch.user, "fetch.user")?;
     if user.uid == 0 || user.gid == 0 {
         return Err(Refusal::config("fetch.user is root", "leave it out, or name a user of its own"));
+    }
+    if user.uid == workload {
+        return Err(Refusal::config(
+            format!(
+                "fetch.user and workload.user are the same user {workload}: the program could reach into the fetcher"
+            ),
+            "leave fetch.user out, or name two different users",
+        ));
     }
     Ok(Some((user.uid, user.gid)))
 }

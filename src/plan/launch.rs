@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Host;
 use super::model::{Ids, Image, Launch};
+use super::notify;
 use crate::config::Loaded;
 use crate::config::model::{Config, Dns, Shield};
 use crate::host::Started;
@@ -36,7 +37,8 @@ pub fn decide(
         return Err(Refusal::config("no command is given", "set workload.command, or write it after `--`"));
     };
     let program = program::find(command, &path, &workdir)?;
-    let image = image(config, host, &program, notes)?;
+    let shield = shield(loaded)?;
+    let image = image(shield, host, &program, notes)?;
     let mut argv = vec![program.argv0.clone()];
     argv.extend(program.before_args.iter().cloned());
     argv.extend(args.iter().cloned());
@@ -51,8 +53,9 @@ pub fn decide(
     // Each was read on the way to the program; one that is gone since then is refused where its rule is made.
     let scripts =
         program.scripts.iter().map(|script| script.canonicalize().unwrap_or_else(|_| script.clone())).collect();
-    let (program, umask) = (program.path, started.umask);
-    Ok(Launch { program, image, scripts, argv, env, workdir, umask, sockets, socket_names })
+    let notify = notify::decide(config, started, host.process.pid, notes)?;
+    let (loader, program, umask) = (program.loader, program.path, started.umask);
+    Ok(Launch { program, image, loader, scripts, argv, env, workdir, umask, sockets, socket_names, notify })
 }
 
 fn directory(path: &Path) -> Result<PathBuf, Refusal> {
@@ -89,9 +92,21 @@ fn environment(config: &Config, host: &Host, started: &Started, ids: &Ids) -> Ve
     env
 }
 
+/// Nobody can look into an undumpable program: `--explain-files` goes without, and not where the config insists.
+fn shield(loaded: &Loaded) -> Result<Shield, Refusal> {
+    match loaded.config.workload.shield {
+        shield if !loaded.explain_files => Ok(shield),
+        Shield::Auto | Shield::Off => Ok(Shield::Off),
+        Shield::Program | Shield::Loader => Err(Refusal::config(
+            "--explain-files looks into the program, and workload.shield keeps everybody out of it",
+            "leave shield out, or set it to \"auto\", while the config is being written",
+        )),
+    }
+}
+
 /// How the workload becomes undumpable.
-fn image(config: &Config, host: &Host, program: &Program, notes: &mut Vec<String>) -> Result<Image, Refusal> {
-    let image = match (config.workload.shield, &program.loader) {
+fn image(shield: Shield, host: &Host, program: &Program, notes: &mut Vec<String>) -> Result<Image, Refusal> {
+    let image = match (shield, &program.loader) {
         (Shield::Off, _) => {
             notes.push("shield = \"off\": the workload is dumpable, its memory is open to its own user".to_owned());
             return Ok(Image::Direct);

@@ -13,13 +13,14 @@ mod identity;
 mod keep;
 mod launch;
 mod model;
+mod notify;
 mod readers;
 mod show;
 
 pub use fetch::exec::of_command;
 pub use model::{
     AwsLoginPlan, AwsPlan, Cage, ClientFiles, Delivery, EnvDelivery, ExecPlan, FetchPlan, FileOut, Grant, GrantKind,
-    IdentityFile, Ids, Image, KeepPlan, Key, LandlockPlan, Launch, LoginPlan, Plan, Rewrite, SecretPlan, Stop,
+    IdentityFile, Ids, Image, KeepPlan, Key, LandlockPlan, Launch, LoginPlan, Notify, Plan, Rewrite, SecretPlan, Stop,
     StorePlan, SyscallPlan,
 };
 pub use show::{json, summary, text};
@@ -54,9 +55,9 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
     let mut notes = Vec::new();
     let ids = cage::ids(config, host, &mut notes)?;
     let launch = launch::decide(loaded, host, started, &ids, &mut notes)?;
-    let cage = cage::decide(config, host, ids, &launch, &mut notes)?;
+    let cage = cage::decide(loaded, host, ids, &launch, &mut notes)?;
     let delivery = delivery::decide(loaded, &mut notes)?;
-    let fetch = fetch::decide(loaded, host, started, &mut notes)?;
+    let fetch = fetch::decide(loaded, host, started, cage.ids.uid, &mut notes)?;
     identity::keep_out_of_reach(fetch.as_ref(), &cage, &mut notes)?;
     handover::gives_no_identity(fetch.as_ref(), &delivery, &launch)?;
     let file = match &loaded.origin {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::lease_end::OnLeaseEnd;
-use crate::config::model::{Assume, Dns, FileFormat, Leases, Limit, Mode, MountKind, TlsVersion};
+use crate::config::model::{Assume, Dns, FileFormat, Leases, Limit, Mode, MountKind, Profile, TlsVersion};
 use crate::config::reference::Reference;
 
 /// The whole start.
@@ -46,6 +46,8 @@ pub type Rewrite = BTreeMap<i32, Option<i32>>;
 pub struct Launch {
     pub program: PathBuf,
     pub image: Image,
+    /// The program's dynamic loader, which the kernel executes with it.
+    pub loader: Option<PathBuf>,
     /// The scripts whose `#!` lines led to the program, without symbolic links: it must be able to read them.
     pub scripts: Vec<PathBuf>,
     /// With the program's own name first, and everything that a `#!` line adds.
@@ -58,6 +60,17 @@ pub struct Launch {
     pub sockets: u32,
     /// Their names, as the manager gave them.
     pub socket_names: Option<OsString>,
+    /// `None` where no service manager asks.
+    pub notify: Option<Notify>,
+}
+
+/// Who answers the service manager that waits at `NOTIFY_SOCKET` (sd_notify(3)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notify {
+    /// Portcullis, once the program runs.
+    Ready { socket: OsString },
+    /// The program. `watchdog`: the time in microseconds in which it has to show that it lives.
+    Pass { socket: OsString, watchdog: Option<OsString> },
 }
 
 /// Which file is executed.
@@ -125,13 +138,22 @@ pub enum GrantKind {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyscallPlan {
+    pub profile: Profile,
+    /// The kernel holds write-xor-execute (PR_SET_MDWE) beside the filter.
+    pub deny_write_execute: bool,
     pub dns: Dns,
     /// Whether sockets may listen: where a port to bind is granted.
     pub listen: bool,
+    /// Whether modes, owners and times of files may be changed: where a place to write is granted.
+    pub metadata: bool,
     /// Dangerous calls are answered, and explained, by the supervisor.
     pub explained: bool,
     /// They may go unexplained where an outer sandbox holds the only listener.
     pub explanation_optional: bool,
+    /// Unix datagram sockets, for a program that notifies its service manager itself.
+    pub notify: bool,
+    /// Calls about files and ports are told to the supervisor, compared with the plan, and go on (`run --explain-files`).
+    pub explain_files: bool,
     /// Without a supervisor the one exec of the shielded image cannot be told from later ones.
     pub exec_by_descriptor: bool,
 }

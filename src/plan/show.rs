@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::model::{Delivery, GrantKind, Image, Plan};
-use crate::config::model::{Dns, Mode};
+use super::cage::SYSTEM;
+use super::model::{Delivery, GrantKind, Image, Notify, Plan};
+use crate::config::model::{Dns, Mode, Profile};
 use crate::config::signal::SignalName;
 use crate::secret::Vouched;
 
@@ -30,14 +31,22 @@ pub fn summary(plan: &Plan, took: Duration, explained: bool) -> String {
     let missing: String =
         plan.notes.iter().filter(|note| note.starts_with("MISSING")).map(|note| format!("; {note}")).collect();
     format!(
-        "started {} as {}:{}, no capabilities, no_new_privs, seccomp default profile, landlock abi {}, {}, {secrets}, verified, in {} ms{missing}{silent}",
+        "started {} as {}:{}, no capabilities, no_new_privs, seccomp {} profile, landlock abi {}, {}, {secrets}, verified, in {} ms{missing}{silent}",
         plan.launch.program.display(),
         cage.ids.uid,
         cage.ids.gid,
+        profile(cage.syscalls.profile),
         cage.landlock.abi,
         shield(&plan.launch.image),
         took.as_millis(),
     )
+}
+
+fn profile(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Default => "default",
+        Profile::Strict => "strict",
+    }
 }
 
 fn shield(image: &Image) -> &'static str {
@@ -46,6 +55,8 @@ fn shield(image: &Image) -> &'static str {
         Image::ProgramCopy | Image::LoaderCopy(_) => "undumpable",
     }
 }
+
+const NOTE: &str = "note";
 
 /// One screen. `live` adds what the stores said of each secret; `now` is in seconds since 1970.
 pub fn text(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
@@ -80,22 +91,25 @@ pub fn text(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
         "mode",
         &format!("{}, deadline {:?}, stop timeout {:?}", mode(plan.mode), plan.deadline, plan.stop.timeout),
     );
+    if let Some(notify) = &plan.launch.notify {
+        out.line("service", &service(notify));
+    }
     signals(plan, &mut out);
     out.line("host", &format!("Linux {}, landlock abi {}", plan.kernel, plan.cage.landlock.abi));
     for note in &plan.notes {
-        out.line("note", note);
+        out.line(NOTE, note);
     }
     out.line("verified", "the cage was built on this host and read back");
     out.0
 }
 
-/// Lines of a name and a text; a name that repeats is written once.
+/// Lines of a name and a text; a name that repeats is written once, but for notes: each is found by its word.
 #[derive(Default)]
 struct Screen(String, &'static str);
 
 impl Screen {
     fn line(&mut self, name: &'static str, text: &str) {
-        let shown = if self.1 == name { "" } else { name };
+        let shown = if self.1 == name && name != NOTE { "" } else { name };
         self.1 = name;
         self.0.push_str(&format!("{shown:<13} {}\n", crate::refusal::escape(text)));
     }
@@ -119,9 +133,20 @@ fn user(plan: &Plan) -> String {
 
 fn syscalls(plan: &Plan) -> String {
     let syscalls = &plan.cage.syscalls;
-    let udp = if syscalls.dns == Dns::Udp { "TCP and UDP sockets" } else { "TCP sockets only" };
+    let sockets = match (syscalls.dns == Dns::Udp, syscalls.notify) {
+        (false, false) => "TCP sockets only",
+        (true, false) => "TCP and UDP sockets",
+        (false, true) => "TCP and unix datagram sockets",
+        (true, true) => "TCP, UDP and unix datagram sockets",
+    };
     let told = if syscalls.explained { "denials explained" } else { "denials silent" };
-    format!("default profile, {udp}, {told}")
+    let profile = profile(syscalls.profile);
+    let code = if syscalls.deny_write_execute {
+        ", memory is writable or executable and no program but the command"
+    } else {
+        ""
+    };
+    format!("{profile} profile, {sockets}, {told}{code}")
 }
 
 fn grants(plan: &Plan, out: &mut Screen) {
@@ -132,12 +157,16 @@ fn grants(plan: &Plan, out: &mut Screen) {
         (GrantKind::Device, "devices"),
     ] {
         let of_kind = plan.cage.landlock.grants.iter().filter(|grant| grant.kind == kind);
-        let (own, base): (Vec<_>, Vec<_>) = of_kind.partition(|grant| grant.from != "the system's own");
+        let (own, base): (Vec<_>, Vec<_>) = of_kind.partition(|grant| grant.from != SYSTEM);
         let list = |grants: &[&super::Grant]| {
             grants.iter().map(|g| g.path.display().to_string()).collect::<Vec<_>>().join(" ")
         };
+        let (runtimes, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|grant| grant.from.ends_with("'s own"));
         if !own.is_empty() {
             out.line(name, &list(&own));
+        }
+        for runtime in runtimes {
+            out.line(name, &format!("{} ({})", runtime.path.display(), runtime.from));
         }
         match base.len() {
             0 => {}
@@ -226,6 +255,16 @@ fn delivery(delivery: &Delivery) -> String {
     if ways.is_empty() { "nothing".to_owned() } else { ways.join(", ") }
 }
 
+fn service(notify: &Notify) -> String {
+    match notify {
+        Notify::Ready { .. } => "portcullis says READY=1 once the program runs".to_owned(),
+        Notify::Pass { watchdog: None, .. } => "the program says READY=1 itself".to_owned(),
+        Notify::Pass { watchdog: Some(micros), .. } => {
+            format!("the program says READY=1 itself, and WATCHDOG=1 every {} us", micros.display())
+        }
+    }
+}
+
 /// Only where it is not as usual: TERM is TERM, and every other signal itself.
 fn signals(plan: &Plan, out: &mut Screen) {
     let stop = &plan.stop;
@@ -285,7 +324,11 @@ pub fn json(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
             "bind": cage.landlock.bind,
             "scopes": cage.landlock.scopes,
         },
-        "syscalls": { "profile": "default", "explained": cage.syscalls.explained, "udp": cage.syscalls.dns == Dns::Udp },
+        "syscalls": { "profile": profile(cage.syscalls.profile), "explained": cage.syscalls.explained, "udp": cage.syscalls.dns == Dns::Udp, "unix_datagram": cage.syscalls.notify },
+        "notify": plan.launch.notify.as_ref().map(|notify| match notify {
+            Notify::Ready { .. } => "ready",
+            Notify::Pass { .. } => "pass",
+        }),
         "secrets": secrets.collect::<Vec<_>>(),
         "commands": plan.fetch.iter().flat_map(|fetch| &fetch.exec).map(exec::json).collect::<Vec<_>>(),
         "delivery": {

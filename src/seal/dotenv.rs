@@ -19,7 +19,7 @@
 //!
 //! A comment after a quoted value needs a blank before it. `${` and `$(` are refused outside single quotes (write `\$` in
 //! double ones): some reader would substitute them. A name that is given twice is refused. Line ends inside quotes are
-//! kept as they stand.
+//! kept as they stand. At most 20,000 lines and assignments.
 //!
 //! No environment, no files, and no message with a value in it.
 
@@ -27,7 +27,7 @@ use std::collections::HashSet;
 
 use zeroize::Zeroizing;
 
-use super::syntax::Syntax;
+use super::syntax::{MOST_ITEMS, Syntax, TOO_MANY};
 use crate::secret::SecretText;
 
 /// One line of a document, or an assignment over several.
@@ -54,6 +54,9 @@ pub fn parse(text: &str) -> Result<Vec<Item<'_>>, Syntax> {
     let mut seen = HashSet::new();
     while parser.at < text.len() {
         let start = parser.at;
+        if items.len() == MOST_ITEMS {
+            return Err(Syntax::at(text, start, TOO_MANY));
+        }
         let item = parser.line()?;
         if let Item::Pair(pair) = &item
             && !seen.insert(pair.name)

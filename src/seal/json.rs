@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::syntax::Syntax;
+use super::syntax::{MOST_ITEMS, Syntax, TOO_MANY};
 use crate::secret::SecretText;
 
 /// A JSON value, of which only texts are kept. serde_json bounds the depth at 128.
@@ -47,7 +47,27 @@ impl Node {
 
 /// Parses a whole text as one JSON value.
 pub fn parse(text: &str) -> Result<Node, Syntax> {
+    bounded(text)?;
     serde_json::from_str(text).map_err(syntax)
+}
+
+/// Counts before anything is made of it: a value follows each comma, and each bracket's opening. Outside of texts, whose
+/// quotes a backslash hides.
+fn bounded(text: &str) -> Result<(), Syntax> {
+    let (mut count, mut inside, mut hidden) = (0usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if hidden => hidden = false,
+            b'\\' => hidden = inside,
+            b'"' => inside = !inside,
+            b',' | b'[' | b'{' if !inside => count += 1,
+            _ => {}
+        }
+        if count > MOST_ITEMS {
+            return Err(Syntax::at(text, at, TOO_MANY));
+        }
+    }
+    Ok(())
 }
 
 /// serde_json's messages are fixed texts, and our own name keys alone: safe to show. Its place is a suffix of the text.
@@ -161,7 +181,16 @@ mod tests {
     fn nesting_is_bounded() {
         let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         assert!(parse(&deep(100)).is_ok());
-        assert!(refused(&deep(100_000)).what.contains("recursion limit"));
+        assert!(refused(&deep(10_000)).what.contains("recursion limit"));
+        assert_eq!(refused(&deep(100_000)).what, TOO_MANY);
+    }
+
+    #[test]
+    fn values_are_counted_outside_of_texts() {
+        let text = format!(r#"{{"a": "{}\"[{{\\", "b": [{}0]}}"#, ",".repeat(MOST_ITEMS), "0,".repeat(MOST_ITEMS - 3));
+        assert!(parse(&text).is_ok());
+        let refused = refused(&text.replace("[0,", "[0,0,"));
+        assert_eq!((refused.what.as_str(), refused.line), (TOO_MANY, 1));
     }
 
     #[test]

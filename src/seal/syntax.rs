@@ -3,6 +3,12 @@
 
 use std::fmt;
 
+/// The most lines of a dotenv document, or values of a JSON one at any depth; a time that `seal` keeps counts as one. Each
+/// costs its reader memory beyond its own bytes, and the fetcher's is bounded.
+pub const MOST_ITEMS: usize = 20_000;
+/// What is said of more.
+pub const TOO_MANY: &str = "more than 20,000 lines or values are no secrets but data";
+
 /// A document that cannot be read. Lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Syntax {

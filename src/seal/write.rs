@@ -10,6 +10,7 @@ use age::{Encryptor, Recipient, x25519};
 
 use super::document::Document;
 use super::open::{MAX_ENCRYPTED, MAX_PLAINTEXT, MAX_WORK_FACTOR};
+use super::syntax::TOO_MANY;
 use crate::refusal::{Exit, Refusal};
 use crate::secret::SecretText;
 
@@ -44,6 +45,10 @@ pub fn encrypt(document: &mut Document, target: &Target, armored: bool) -> Resul
     // What a start could not read is never put in the place of what it could.
     match Document::parse(plaintext.as_bytes()) {
         Ok(again) if *again.render() == *plaintext => (),
+        Err(syntax) if syntax.what == TOO_MANY => {
+            let hint = "the time that is kept beside each value counts, too; seal the keys, not the data";
+            return Err(Refusal::new(Exit::Usage, syntax.what, hint));
+        }
         _ => {
             return Err(Refusal::internal(
                 "the document does not read back as it was written; the old file is unchanged",

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use nix::unistd::Pid;
 
-use super::denials::Denials;
+use super::denied;
 use super::ending::{Ending, Step};
 use super::keeping::Keeping;
 use super::run::{State, Supervisor};
@@ -150,12 +150,6 @@ impl Supervisor<'_> {
         }
     }
 
-    pub(super) fn say_denials(&self) {
-        if let Some(summary) = self.denials.as_ref().and_then(Denials::summary) {
-            self.console.say("denials", &summary);
-        }
-    }
-
     fn give_up_leases(&mut self) {
         if let Some(keeping) = self.keeping.take() {
             keeping.give_up(&self.console);
@@ -172,7 +166,8 @@ impl Supervisor<'_> {
             Some(Ended::Exited(code)) => (format!("exited with {code}"), code),
             Some(Ended::Signalled { signal, core }) => {
                 let core = if core { " (core dumped)" } else { "" };
-                (format!("was ended by {}{core}", forward::name(signal)), 128u8.saturating_add(signal as u8))
+                let why = if signal == libc::SIGSYS { denied::FOREIGN_CALL } else { "" };
+                (format!("was ended by {}{core}{why}", forward::name(signal)), 128u8.saturating_add(signal as u8))
             }
             _ => ("was left".to_owned(), Exit::Internal.code()),
         };

@@ -248,7 +248,9 @@ impl Preparation<'_> {
         let syscalls = &self.plan.cage.syscalls;
         let may_lack = !syscalls.explained || syscalls.explanation_optional;
         match (descriptors.pop(), descriptors.is_empty()) {
-            (Some(listener), true) => self.denials = Some(Denials::new(listener, role.pid)?),
+            (Some(listener), true) => {
+                self.denials = Some(Denials::new(listener, role.pid, self.plan.cage.syscalls.profile)?)
+            }
             (None, _) if may_lack => {}
             _ => return Err(broke("the launcher came without its listener, or with more")),
         }

@@ -6,9 +6,11 @@
 
 mod commands;
 mod denials;
+mod denied;
 mod descendants;
 mod end;
 mod ending;
+mod files;
 mod forward;
 mod heard;
 mod job;

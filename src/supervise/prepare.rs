@@ -150,12 +150,16 @@ impl<'a> Preparation<'a> {
     ) -> Result<Self, Refusal> {
         let signals = signals::descriptor(signals::ALL).map_err(|errno| unheard(&cause(errno)))?;
         // In `mode = "replace"` the workload would inherit it, and be left with orphans that it does not know.
-        nix::sys::prctl::set_child_subreaper(launcher).map_err(|errno| {
+        let odd = |why: &str| {
             Refusal::host(
-                format!("becoming a subreaper failed: {errno}", errno = cause(errno)),
-                "an outer sandbox forbids it",
+                format!("becoming a subreaper failed: {why}"),
+                "an outer sandbox forbids it; allow prctl there",
             )
-        })?;
+        };
+        nix::sys::prctl::set_child_subreaper(launcher).map_err(|errno| odd(&cause(errno)))?;
+        if nix::sys::prctl::get_child_subreaper() != Ok(launcher) {
+            return Err(odd("the kernel says that this process is none"));
+        }
         let mut ends = BundleEnds::make(plan)?;
         let launching = launcher.then(|| roles::start_launcher(plan, &mut ends)).transpose()?.map(|launcher| {
             Launching { launcher, allowance: Allowance::launcher(), caged: false, ended: None, closed: false }

@@ -7,6 +7,7 @@ use caps::Capability;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
+use crate::confine::verify::Status;
 use crate::confine::{capabilities, filter};
 use crate::plan::Plan;
 use crate::refusal::{Refusal, cause};
@@ -16,7 +17,8 @@ use crate::sys::{descriptors, memory, seccomp};
 pub const RESIDENT_NAME: &CStr = c"portcullis:run";
 
 /// Settles down, away from where we were started. CAP_KILL stays where the workload has
-/// another uid: without it, it could not be signalled. `keeper`: there is one to talk to.
+/// another uid: without it, it could not be signalled. So does CAP_SYS_PTRACE where files are
+/// explained. `keeper`: there is one to talk to.
 pub fn settle(plan: &Plan, keeper: bool) -> Result<(), Refusal> {
     // The directory that we were started in may be unmounted while the workload lives.
     std::env::set_current_dir("/").map_err(|error| {
@@ -24,21 +26,26 @@ pub fn settle(plan: &Plan, keeper: bool) -> Result<(), Refusal> {
     })?;
     release_standard_streams()?;
     nix::sys::prctl::set_name(RESIDENT_NAME).map_err(|errno| Refusal::internal(format!("taking a name: {errno}")))?;
-    let kept = plan.cage.ids.change.then_some(Capability::CAP_KILL);
-    capabilities::keep_only(kept)?;
+    let looks = plan.cage.syscalls.explain_files.then_some(Capability::CAP_SYS_PTRACE);
+    let kept = [Some(Capability::CAP_KILL), looks].into_iter().flatten().filter(|_| plan.cage.ids.change);
+    let kept: Vec<Capability> = kept.collect();
+    capabilities::keep_only(kept.iter().copied())?;
     nix::sys::prctl::set_no_new_privs().map_err(|errno| {
         Refusal::host(
             format!("init's no_new_privs failed: {errno}", errno = cause(errno)),
             "an outer sandbox forbids it",
         )
     })?;
-    let filter = filter::init(keeper)?;
+    let status = Status::at(Status::open()?);
+    let found = status.filters()?;
+    let filter = filter::init(keeper, plan.cage.syscalls.explain_files)?;
     seccomp::install(filter.instructions(), false).map_err(|errno| {
         Refusal::host(
             format!("init's own filter failed: {errno}", errno = cause(errno)),
             "an outer sandbox forbids seccomp",
         )
     })?;
+    status.must_be_settled(kept.iter().fold(0, |mask, capability| mask | capability.bitmask()), found + 1)?;
     Ok(())
 }
 

@@ -57,13 +57,13 @@ pub(super) struct Supervisor<'a> {
 /// Tells the launcher to go and stays with the workload until nothing is left. Returns the exit code.
 ///
 /// `started` is called once, when the workload runs: it prints the line that says what holds, and hears whether denials are
-/// explained.
+/// explained. Its refusal ends the workload again.
 pub fn supervise(
     plan: &Plan,
     prepared: Prepared,
     console: &Console,
     end: Instant,
-    started: impl FnOnce(&Console, bool),
+    started: impl FnOnce(&Console, bool) -> Result<(), Refusal>,
 ) -> Result<u8, Stopped> {
     let explained = prepared.denials.is_some();
     let Some(Launcher { mut role, exec_result }) = prepared.launcher else {
@@ -98,7 +98,7 @@ pub fn supervise(
             return Err(role.log.refusal(a).into());
         }
         drop((role.channel, role.log));
-        started(console, explained);
+        started(console, explained)?;
         resident::settle(plan, supervisor.keeping.is_some()).map_err(Stopped::from)
     });
     if let Err(stopped) = began {
@@ -197,16 +197,6 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    fn answer_denial(&mut self) -> Result<(), Refusal> {
-        let Some(denials) = &mut self.denials else { return Ok(()) };
-        if !denials.answer_one(&self.console)? {
-            // Nobody is left inside the filter: a hung-up descriptor would make poll spin.
-            self.say_denials();
-            self.denials = None;
-        }
-        Ok(())
-    }
-
     /// Four bytes are an errno; end-of-file is a successful exec, where its notification was answered.
     fn hear_exec(&mut self) -> Result<(), Refusal> {
         let Some(pipe) = &self.exec_result else { return Ok(()) };
@@ -269,7 +259,10 @@ impl Supervisor<'_> {
                     return Ok(());
                 }
                 Reaped::Child(pid, ended) if pid == self.workload => self.workload_changed(ended)?,
-                Reaped::Child(pid, ended) if self.keeping.as_ref().is_some_and(|keeping| keeping.pid() == pid) => {
+                Reaped::Child(pid, Ended::Signalled { signal: libc::SIGSYS, .. }) if !self.is_keeper(pid) => {
+                    self.say_foreign(pid);
+                }
+                Reaped::Child(pid, ended) if self.is_keeper(pid) => {
                     self.keeper_changed(ended)?;
                 }
                 Reaped::Child(..) => {}

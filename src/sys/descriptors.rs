@@ -3,23 +3,42 @@
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 
-use super::check;
+use super::{NOT_DONE, check};
 
 /// Closes every descriptor from `first` on (close_range(2), Linux 5.9).
 ///
 /// Only for moments at which no `OwnedFd` of the calling process lies in that range: the first lines of `main`.
 pub fn close_from(first: u32) -> Result<(), Errno> {
+    let probe = probe(first)?;
     // SAFETY: closing descriptors touches no memory. Called by sanitise before any `OwnedFd` exists, so none is left
     // dangling; that order is upheld by `launch::sanitise::sanitise` being the first call of every role.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0u32) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0u32) })?;
+    if is_open(probe) { Err(NOT_DONE) } else { Ok(()) }
+}
+
+/// A number of at least `first` on which the next program would find something: whether a range was closed or marked shows on
+/// it, whatever close_range(2) answered. It is left to the caller to see that it ends.
+fn probe(first: u32) -> Result<RawFd, Errno> {
+    let first = RawFd::try_from(first).map_err(|_| Errno::EINVAL)?;
+    let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    // SAFETY: makes a new descriptor, of which nobody knows but the caller.
+    check(unsafe { libc::fcntl(root.as_raw_fd(), libc::F_DUPFD, first) }.into()).map(|fd| fd as RawFd)
 }
 
 /// Marks every descriptor from `first` on close-on-exec, whoever opened it (CLOSE_RANGE_CLOEXEC, Linux 5.11).
 pub fn cloexec_from(first: u32) -> Result<(), Errno> {
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    let probe = probe(first)?;
+    // SAFETY: made above, and owned by nobody else.
+    let probe = unsafe { OwnedFd::from_raw_fd(probe) };
     // SAFETY: sets a flag on descriptors; no memory is touched and no descriptor is closed.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) })?;
+    // SAFETY: F_GETFD touches no memory.
+    let flags = check(unsafe { libc::fcntl(probe.as_raw_fd(), libc::F_GETFD) }.into())?;
+    if flags as libc::c_int & libc::FD_CLOEXEC != 0 { Ok(()) } else { Err(NOT_DONE) }
 }
 
 /// Whether this number is an open descriptor.

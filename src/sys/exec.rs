@@ -7,6 +7,8 @@ use std::ptr;
 
 use nix::errno::Errno;
 
+use super::{NOT_DONE, check};
+
 /// Arguments or environment in the form that the kernel reads: an array of pointers, ended by a null one.
 ///
 /// Made while allocation is still free of surprises; the strings stay alive as long as the array.
@@ -26,7 +28,7 @@ impl Strings {
 pub fn exec_descriptor(image: BorrowedFd<'_>, argv: &Strings, envp: &Strings) -> Result<Infallible, Errno> {
     // SAFETY: both arrays end in a null pointer and point into `CString`s that `Strings` owns and that outlive the call;
     // the empty path is a literal. On success this memory is gone with the process image.
-    unsafe {
+    let result = unsafe {
         libc::syscall(
             libc::SYS_execveat,
             image.as_raw_fd(),
@@ -34,7 +36,8 @@ pub fn exec_descriptor(image: BorrowedFd<'_>, argv: &Strings, envp: &Strings) ->
             argv.pointers.as_ptr(),
             envp.pointers.as_ptr(),
             libc::AT_EMPTY_PATH,
-        );
-    }
-    Err(Errno::last())
+        )
+    };
+    // A success would not come back here.
+    Err(check(result).err().unwrap_or(NOT_DONE))
 }

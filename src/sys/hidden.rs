@@ -9,7 +9,7 @@ use std::ptr;
 use nix::errno::Errno;
 use zeroize::Zeroizing;
 
-use super::check;
+use super::{NOT_DONE, check};
 
 /// The size of every region, in bytes: a token, and some hundred lease ids.
 pub const SIZE: usize = 32 * 1024;
@@ -20,6 +20,10 @@ const HEAD: usize = size_of::<u32>();
 pub fn region() -> Result<OwnedFd, Errno> {
     // SAFETY: the call takes one integer and touches no memory of ours.
     let fd = check(unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) })?;
+    if fd <= 2 {
+        // The standard streams are open: a success of that number is an outer filter's, and nothing was made.
+        return Err(NOT_DONE);
+    }
     // SAFETY: the kernel has just made this descriptor and nobody else owns it.
     sized(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }

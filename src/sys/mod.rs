@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod attempt;
 pub mod descriptors;
 pub mod exec;
 pub mod hidden;
@@ -15,6 +16,9 @@ pub mod seccomp;
 pub mod signals;
 
 use nix::errno::Errno;
+
+/// The answer to a call that was reported as done and was not: an outer filter can answer any call with errno 0.
+pub const NOT_DONE: Errno = Errno::ECANCELED;
 
 /// Turns a raw return value into a result: -1 is `errno`.
 fn check(result: libc::c_long) -> Result<libc::c_long, Errno> {

@@ -1,9 +1,13 @@
 //! Processes: fork, wait, ids read back, and how a process answers to its parent's death.
 
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
 use nix::errno::Errno;
+use nix::sys::resource::Resource;
+use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid};
 
-use super::check;
+use super::{NOT_DONE, check};
 
 /// Forks. Sound only in a single-threaded process; init is one by design, and this asserts it cheaply in debug builds.
 ///
@@ -21,6 +25,51 @@ pub fn fork() -> Result<Option<Pid>, Errno> {
 pub fn exit_now(code: u8) -> ! {
     // SAFETY: _exit(2) does not return and touches no memory of ours.
     unsafe { libc::_exit(code.into()) }
+}
+
+/// Has the kernel kill this process when its parent dies (prctl(2), PR_SET_PDEATHSIG), and reads it back.
+pub fn die_with_parent() -> Result<(), Errno> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if nix::sys::prctl::get_pdeathsig()? == Some(Signal::SIGKILL) { Ok(()) } else { Err(NOT_DONE) }
+}
+
+/// A limit, soft and hard (prlimit(2)). nix's `getrlimit` would hand out what stood in memory before where the kernel was
+/// not asked.
+pub fn limit(resource: Resource) -> Result<(u64, u64), Errno> {
+    // A soft limit above the hard one: no kernel says so.
+    let mut found = libc::rlimit { rlim_cur: 1, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit into a live local of that type.
+    check(unsafe { libc::getrlimit(resource as _, &raw mut found) }.into())?;
+    if found.rlim_cur > found.rlim_max { Err(NOT_DONE) } else { Ok((found.rlim_cur, found.rlim_max)) }
+}
+
+/// A copy of another process' descriptor (pidfd_getfd(2), Linux 5.6): needs the right to trace it.
+pub fn descriptor_of(pid: Pid, fd: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: integer arguments; the kernel returns a new descriptor that nobody else owns.
+    let process = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    // SAFETY: as above: freshly made, owned here alone.
+    let process = unsafe { OwnedFd::from_raw_fd(process as i32) };
+    // SAFETY: as the first.
+    let copy = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) })?;
+    // SAFETY: freshly made, owned here alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy as i32) })
+}
+
+/// From now on memory of this process, and of the program that it becomes, does not get executable after it was writable
+/// (PR_SET_MDWE of prctl(2), Linux 6.3); there is no way back. Reads it back.
+pub fn deny_write_execute() -> Result<(), Errno> {
+    const PR_SET_MDWE: libc::c_int = 65;
+    const REFUSE_EXEC_GAIN: libc::c_ulong = 1;
+    // SAFETY: prctl with integer arguments touches no memory; this program makes no code at run time.
+    check(unsafe { libc::prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0) }.into())?;
+    if denies_write_execute()? { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// Whether that holds already. EINVAL: this kernel does not know it.
+pub fn denies_write_execute() -> Result<bool, Errno> {
+    const PR_GET_MDWE: libc::c_int = 66;
+    // SAFETY: as above.
+    check(unsafe { libc::prctl(PR_GET_MDWE, 0, 0, 0, 0) }.into()).map(|flags| flags & 1 == 1)
 }
 
 /// What waitid(2) says of one child.
@@ -51,6 +100,19 @@ pub fn reap_one() -> Result<Reaped, Errno> {
         Ok(pid) => Ok(Reaped::Child(Pid::from_raw(pid as i32), decode(status))),
         Err(Errno::ECHILD) => Ok(Reaped::NoChildren),
         Err(errno) => Err(errno),
+    }
+}
+
+/// Waits for the end of one child (waitpid(2)).
+pub fn wait_for(child: Pid) -> Result<Ended, Errno> {
+    let mut status: libc::c_int = 0;
+    loop {
+        // SAFETY: the kernel writes one int through a pointer to a live local.
+        match check(unsafe { libc::waitpid(child.as_raw(), &mut status, 0) }.into()) {
+            Ok(_) => return Ok(decode(status)),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
     }
 }
 

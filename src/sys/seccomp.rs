@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
-use super::check;
+use super::{NOT_DONE, check};
 
 /// One instruction of classic BPF, as the kernel reads it.
 pub type Instruction = libc::sock_filter;
@@ -20,8 +20,23 @@ pub fn install(program: &[Instruction], listener: bool) -> Result<Option<OwnedFd
     // them.
     let result =
         check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const fprog) })?;
+    if !listener {
+        return Ok(None);
+    }
+    // An outer filter's success that is none has the number 0.
+    if !is_listener(result as RawFd) {
+        return Err(NOT_DONE);
+    }
     // SAFETY: with NEW_LISTENER the result is a descriptor that the kernel has just made for us alone.
-    Ok(listener.then(|| unsafe { OwnedFd::from_raw_fd(result as RawFd) }))
+    Ok(Some(unsafe { OwnedFd::from_raw_fd(result as RawFd) }))
+}
+
+/// Whether a number is a listener's: such a one knows no call with the id 0 (ENOENT), and everything else no such question
+/// (ENOTTY, EBADF), or answers it otherwise.
+fn is_listener(fd: RawFd) -> bool {
+    let id = 0u64;
+    // SAFETY: the ioctl reads one u64 from a live local.
+    check(unsafe { libc::ioctl(fd, NOTIF_ID_VALID, &raw const id) }.into()) == Err(Errno::ENOENT)
 }
 
 /// Asks whether the kernel knows an action (SECCOMP_GET_ACTION_AVAIL).
@@ -79,6 +94,23 @@ pub fn answer(listener: BorrowedFd<'_>, id: u64, answer: Answer) -> Result<(), E
 const NOTIF_RECV: libc::c_ulong = iowr(0, size_of::<libc::seccomp_notif>());
 const NOTIF_SEND: libc::c_ulong = iowr(1, size_of::<libc::seccomp_notif_resp>());
 
+/// `_IOW('!', 2, __u64)` of linux/seccomp.h, as it is since Linux 5.19 and in every backport.
+const NOTIF_ID_VALID: libc::c_ulong = (1 << 30) | (8 << 16) | ((b'!' as libc::c_ulong) << 8) | 2;
+
 const fn iowr(number: libc::c_ulong, size: usize) -> libc::c_ulong {
     (3 << 30) | ((size as libc::c_ulong) << 16) | ((b'!' as libc::c_ulong) << 8) | number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_other_descriptor_passes_for_a_listener() {
+        let (null, pipe) = (std::fs::File::open("/dev/null").unwrap(), nix::unistd::pipe().unwrap());
+        let signals = super::super::signals::descriptor(0).unwrap();
+        for fd in [null.as_raw_fd(), pipe.0.as_raw_fd(), signals.as_raw_fd(), -1] {
+            assert!(!is_listener(fd), "{fd}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::check;
+use super::{NOT_DONE, check};
 
 /// The kernel's signal set: bit n-1 is signal n.
 pub type Set = u64;
@@ -48,6 +48,11 @@ pub fn descriptor(set: Set) -> Result<OwnedFd, Errno> {
     let fd = check(unsafe {
         libc::syscall(libc::SYS_signalfd4, -1, &raw const set, SET_SIZE, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
     })?;
+    // An outer filter's success that is none would be standard input: on it no signal would ever be heard.
+    let kind = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+    if !kind.is_ok_and(|kind| kind.as_os_str() == "anon_inode:[signalfd]") {
+        return Err(NOT_DONE);
+    }
     // SAFETY: freshly made by the kernel, owned here alone.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }

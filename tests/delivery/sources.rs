@@ -34,6 +34,21 @@ fn dotenv_json_armoured_and_several_files_in_one_start() {
 }
 
 #[test]
+fn a_sealed_file_at_its_bounds_is_read_in_the_fetchers_memory() {
+    for stage in STARTERS.into_iter().filter_map(Stage::new) {
+        let long = "x".repeat(190);
+        let lines: Vec<String> = (1..20_000).map(|i| format!("A{i}={long}")).collect();
+        stage.seal("env.age", &format!("{}\nKEY=the-last-of-20000\n", lines.join("\n")), &[]);
+        let members: Vec<String> = (1..19_990).map(|i| format!("\"A{i}\": \"{long}\"")).collect();
+        stage.seal("json.age", &format!("{{{}, \"KEY\": \"the-last-one\"}}", members.join(",")), &[]);
+        stage.config_with(&CAT, &age_config("one = \"age:env.age#KEY\"\ntwo = \"age:json.age#KEY\""));
+        let read: serde_json::Value = serde_json::from_str(&stage.ok()).unwrap();
+        let expected = serde_json::json!({"one": "the-last-of-20000", "two": "the-last-one"});
+        assert_eq!(read, expected, "{:?}", stage.starter);
+    }
+}
+
+#[test]
 fn a_passphrase_file_opens_what_seal_made_with_it() {
     for stage in STARTERS.into_iter().filter_map(Stage::new) {
         let phrase = stage.write("passphrase", "correct horse battery staple\n", 0o400);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A CA in a directory.
 #[derive(Clone)]
@@ -45,8 +46,11 @@ impl Ca {
             "extendedKeyUsage=serverAuth,clientAuth",
         ];
         openssl(&self.dir, &format!("req -new -key {name}.key -subj /CN={name} -out {name}.csr"), &usage);
+        // Not from a file beside the CA, which tests at the same time would tear.
+        static SERIAL: AtomicU32 = AtomicU32::new(1);
         let sign = format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} -copy_extensions copyall -out {name}.pem"
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -set_serial {} -days {days} -copy_extensions copyall -out {name}.pem",
+            SERIAL.fetch_add(1, Ordering::Relaxed)
         );
         openssl(&self.dir, &sign, &[]);
         Issued { cert, key: key_file }

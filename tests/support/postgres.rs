@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 pub struct Postgres {
     pub port: u16,
     pub password: String,
-    dir: PathBuf,
     bin: PathBuf,
     child: Child,
 }
+
+/// Its standard input ends with the test process, however that ends; nothing is left then, no process and no file. What a
+/// shell puts into the background ignores INT until it sets a handler, as postgres does: fast shutdown.
+const UNTIL_THE_TEST_ENDS: &str = "dir=$1; shift; \"$@\" & read -r _; kill -INT $!; wait $!; rm -rf \"$dir\"";
 
 /// The newest version's programs, if there are any.
 fn programs() -> Option<PathBuf> {
@@ -40,11 +43,12 @@ impl Postgres {
         assert!(initdb.status.success(), "initdb: {}", String::from_utf8_lossy(&initdb.stderr));
         let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
         let log = std::fs::File::create(dir.join("log")).expect("a log");
-        let mut server = user(Command::new(bin.join("postgres")));
+        let mut server = user(Command::new("sh"));
+        server.args(["-c", UNTIL_THE_TEST_ENDS, "sh"]).arg(&dir).arg(bin.join("postgres"));
         server.args(["-F", "-h", "127.0.0.1", "-p", &port.to_string(), "-k"]).arg(&dir).arg("-D").arg(dir.join("data"));
-        server.stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log).current_dir("/tmp");
+        server.stdin(Stdio::piped()).stdout(log.try_clone().expect("the log")).stderr(log).current_dir("/tmp");
         let child = server.spawn().expect("postgres");
-        let postgres = Postgres { port, password, dir, bin, child };
+        let postgres = Postgres { port, password, bin, child };
         let begun = Instant::now();
         while postgres.query("postgres", &postgres.password, "select 1").is_err() {
             assert!(begun.elapsed() < Duration::from_secs(30), "postgres does not answer in 30 s");
@@ -75,11 +79,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // Its own children end with it.
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), nix::sys::signal::Signal::SIGINT)
-            .ok();
+        drop(self.child.stdin.take());
         self.child.wait().ok();
-        std::fs::remove_dir_all(&self.dir).ok();
     }
 }
 

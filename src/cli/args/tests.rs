@@ -97,6 +97,7 @@ fn every_flag_reaches_its_field() {
         "--rewrite=HUP=none",
         "--shield=loader",
         "--sockets",
+        "--notify=pass",
         "--limit=nofile=1KiB",
         "--limit=as=2GiB",
         "--secret=k=file:/s#k",
@@ -112,7 +113,10 @@ fn every_flag_reaches_its_field() {
         "--connect=1,2",
         "--bind=3",
         "--dns=tcp",
-        "--optional=landlock-tcp,landlock-scopes,explained-denials",
+        "--profile=strict",
+        "--devices=/dev/x,/dev/y",
+        "--explain-files",
+        "--optional=landlock-tcp,landlock-scopes,explained-denials,write-xor-execute",
         "--require=bounding-set,read-only-root",
         "--age-identity=i",
         "--vault-address=https://v",
@@ -139,6 +143,7 @@ fn every_flag_reaches_its_field() {
         rewrite: vec![(v("HUP"), v("none"))],
         shield: Some(Shield::Loader),
         sockets: true,
+        notify: Some(Notify::Pass),
         limits: vec![(Limit::Nofile, v("1024")), (Limit::As, v("2GiB"))],
         secrets: vec![(v("k"), v("file:/s#k"))],
         max_ages: vec![(v("k"), v("3d"))],
@@ -157,7 +162,15 @@ fn every_flag_reaches_its_field() {
         connect: vec![v("1"), v("2")],
         bind: vec![v("3")],
         dns: Some(Dns::Tcp),
-        optional: vec![Optional::LandlockTcp, Optional::LandlockScopes, Optional::ExplainedDenials],
+        profile: Some(Profile::Strict),
+        devices: vec![v("/dev/x"), v("/dev/y")],
+        explain_files: true,
+        optional: vec![
+            Optional::LandlockTcp,
+            Optional::LandlockScopes,
+            Optional::ExplainedDenials,
+            Optional::WriteXorExecute,
+        ],
         require: vec![Require::BoundingSet, Require::ReadOnlyRoot],
         age_identity: Some("i".into()),
         age_passphrase_file: None,
@@ -192,7 +205,7 @@ fn every_word_of_a_closed_list_is_taken_by_the_configs_parser() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 2 + 3 + 4 + 3 + 4 + 2);
+    assert_eq!(tried, 2 + 3 + 4 + 2 + 3 + 2 + 5 + 2);
 }
 
 #[test]

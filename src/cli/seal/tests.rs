@@ -20,15 +20,33 @@ fn an_edit_seals_for_exactly_those_the_file_was_sealed_for() {
     let key = Key::Identities(vec![c.clone(), a.clone()]);
     let mut recorded = Document::new(Format::Dotenv);
     let two = sealed(&mut recorded, &[&a, &b]);
-    assert_eq!(edited(&two, &recorded, &key, &[]), Ok(vec![name(&a), name(&b)]));
-    assert_eq!(edited(&two, &recorded, &key, &[&a, &b]), Ok(vec![name(&a), name(&b)]));
-    assert!(edited(&two, &recorded, &key, &[&a]).unwrap_err().contains("says itself"));
+    for given in [&[&b][..], &[&a, &b], &[&b, &a]] {
+        assert_eq!(edited(&two, &recorded, &key, given), Ok(vec![name(&a), name(&b)]));
+    }
+    assert!(edited(&two, &recorded, &key, &[&b, &c]).unwrap_err().contains("says itself"));
+    assert_eq!(
+        edited(&two, &recorded, &Key::Identities(vec![a.clone(), b.clone()]), &[]),
+        Ok(vec![name(&a), name(&b)])
+    );
 
     let unrecorded = Document::new(Format::Dotenv);
     let one = sealed(&mut unrecorded.clone(), &[&a]);
     assert_eq!(edited(&one, &unrecorded, &key, &[]), Ok(vec![name(&a)]), "the identity that opens it, and no other");
     assert!(edited(&two, &unrecorded, &key, &[]).unwrap_err().contains("2 recipients"));
     assert_eq!(edited(&two, &unrecorded, &key, &[&a, &b]), Ok(vec![name(&a), name(&b)]));
+}
+
+#[test]
+fn a_recipient_that_stands_in_the_file_alone_gets_nothing() {
+    let [mine, thief] = [(); 2].map(|()| x25519::Identity::generate());
+    let key = Key::Identities(vec![mine.clone()]);
+    // Anybody who knows a public key can make this.
+    let mut planted = Document::new(Format::Dotenv);
+    let file = sealed(&mut planted, &[&mine, &thief]);
+    for given in [&[][..], &[&mine]] {
+        let refusal = edited(&file, &planted, &key, given).unwrap_err();
+        assert!(refusal.contains(&thief.to_public().to_string()), "{refusal}");
+    }
 }
 
 #[test]
@@ -40,7 +58,7 @@ fn an_edit_that_would_lock_its_author_out_is_refused() {
     assert!(edited(&one, &unrecorded, &key, &[&b]).unwrap_err().contains("could not open"));
     let mut recorded = Document::new(Format::Dotenv);
     recorded.recipients = vec![b.to_public().to_string()];
-    assert!(edited(&one, &recorded, &key, &[]).unwrap_err().contains("could not open"));
+    assert!(edited(&one, &recorded, &key, &[&b]).unwrap_err().contains("could not open"));
 }
 
 #[test]

@@ -3,11 +3,18 @@
 use super::Check;
 use crate::config::Config;
 use crate::config::fault::{Fault, place};
+use crate::config::model::{Dns, Profile};
 use crate::config::values::AbsPath;
 
 pub fn check(config: &Config) -> Check {
     let confine = &config.confine;
-    for (key, list) in [("read", &confine.read), ("write", &confine.write), ("execute", &confine.execute)] {
+    strict_is_strict(config)?;
+    for (key, list) in [
+        ("read", &confine.read),
+        ("write", &confine.write),
+        ("execute", &confine.execute),
+        ("devices", &confine.devices),
+    ] {
         if let Some(index) = list.iter().position(|path| path.as_path().parent().is_none()) {
             return Err(Fault::said(
                 place!["confine", key, index],
@@ -17,6 +24,29 @@ pub fn check(config: &Config) -> Check {
         }
     }
     confine.write.iter().enumerate().try_for_each(|(index, write)| not_executable(index, write, &confine.execute))
+}
+
+/// What `strict` takes away cannot be granted beside it.
+fn strict_is_strict(config: &Config) -> Check {
+    let confine = &config.confine;
+    if confine.profile != Profile::Strict {
+        return Ok(());
+    }
+    if !confine.execute.is_empty() {
+        return Err(Fault::said(
+            place!["confine", "execute"],
+            "the strict profile executes no program but the command",
+            "leave execute out, or set profile = \"default\"",
+        ));
+    }
+    if confine.dns == Dns::Udp {
+        return Err(Fault::said(
+            place!["confine", "dns"],
+            "dns = true means UDP, and the strict profile has no sockets but TCP",
+            "set dns = \"tcp\", or profile = \"default\"",
+        ));
+    }
+    Ok(())
 }
 
 /// What the workload writes must never be what it may run: a foothold that survives a restart starts there.

@@ -9,7 +9,7 @@ use crate::config::model::Env;
 use crate::config::values::EnvName;
 
 /// Set by portcullis itself or by its contract with a service manager.
-const OURS: [&str; 2] = ["PORTCULLIS_", "LISTEN_"];
+const OURS: [&str; 4] = ["PORTCULLIS_", "LISTEN_", "NOTIFY_", "WATCHDOG_"];
 
 /// Variables by which a loader, an interpreter or a shell runs code, or tells secrets, before the program's first line. To
 /// hand on the ones that the container happens to have would let whoever sets them into the cage with the credentials.
@@ -189,7 +189,15 @@ mod tests {
 
     #[test]
     fn our_own_variables_are_reserved_wherever_they_stand() {
-        for name in ["PORTCULLIS_CREDENTIALS_FD", "PORTCULLIS_X", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
+        for name in [
+            "PORTCULLIS_CREDENTIALS_FD",
+            "PORTCULLIS_X",
+            "LISTEN_FDS",
+            "LISTEN_PID",
+            "LISTEN_FDNAMES",
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
+        ] {
             for text in [
                 format!("[workload.env.set]\n{name} = \"x\""),
                 format!("[workload.env]\npass = [\"{name}\"]"),

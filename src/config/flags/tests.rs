@@ -75,15 +75,21 @@ fn a_single_value_replaces_the_files() {
         shield: Some(Shield::Off),
         fetch_user: Some(v("9:9")),
         dns: Some(Dns::Tcp),
+        profile: Some(Profile::Strict),
+        devices: vec![v("/dev/x")],
+        explain_files: false,
         sockets: true,
+        notify: Some(Notify::Pass),
         ..Flags::default()
     });
     assert_eq!((config.deadline, config.mode, config.log_format), (v("1m"), Mode::Replace, LogFormat::Json));
     let workload = &config.workload;
     assert_eq!((&workload.user, &workload.workdir), (&Some(v("2000:3000")), &Some(v("/w"))));
     assert_eq!((workload.stop_timeout, workload.shield, workload.sockets), (v("2s"), Shield::Off, true));
+    assert_eq!(workload.notify, Notify::Pass);
     assert_eq!((workload.stop_signal, workload.stop_before.len(), workload.rewrite.len()), (v("INT"), 1, 1));
     assert_eq!((config.fetch.user, config.confine.dns), (v("9:9"), Dns::Tcp));
+    assert_eq!((config.confine.profile, config.confine.devices), (Profile::Strict, vec![v("/dev/x")]));
 }
 
 #[test]

@@ -46,7 +46,18 @@ fn answer(program: &[Instruction], data: &Data) -> u32 {
 }
 
 fn plan(dns: Dns, explained: bool) -> SyscallPlan {
-    SyscallPlan { dns, listen: false, explained, explanation_optional: false, exec_by_descriptor: !explained }
+    SyscallPlan {
+        profile: Profile::Default,
+        deny_write_execute: false,
+        dns,
+        listen: false,
+        metadata: true,
+        explained,
+        explanation_optional: false,
+        notify: false,
+        exec_by_descriptor: !explained,
+        explain_files: false,
+    }
 }
 
 fn ask(filter: &Filter, call: i64, args: [u64; 6]) -> u32 {
@@ -118,6 +129,10 @@ fn conditional_calls_follow_their_arguments_and_high_bits_do_not_help() {
         assert_eq!(second(libc::SYS_ioctl, request | 1 << 32), RET_USER_NOTIF, "compared as 32 bits");
     }
     assert_eq!(second(libc::SYS_ioctl, 0x5401), RET_ALLOW);
+    assert_eq!(second(libc::SYS_ioctl, 0x4008_6602), RET_USER_NOTIF, "a file's flags");
+    assert_eq!(second(libc::SYS_ioctl, 0x8008_6601), RET_ALLOW, "asking for a file's flags");
+    let node = |mode| ask(&off, libc::SYS_mknodat, [0, 0, mode, 0, 0, 0]);
+    assert_eq!((node(0o010_600), node(0o020_600), node(0o140_600)), (RET_ALLOW, RET_USER_NOTIF, RET_USER_NOTIF));
     assert_eq!(second(libc::SYS_memfd_create, 1), RET_USER_NOTIF);
     assert_eq!(second(libc::SYS_memfd_create, 8 | 1), RET_ALLOW);
     let first = |call, value| ask(&off, call, [value, 0, 0, 0, 0, 0]);
@@ -143,6 +158,51 @@ fn conditional_calls_follow_their_arguments_and_high_bits_do_not_help() {
     assert_eq!(ask(&off, libc::SYS_setsockopt, [0, 1, 30, 0, 0, 0]), RET_ALLOW);
 }
 
+/// Each call of the strict profile with what it permits, and the same with one bit more.
+#[test]
+fn strict_makes_no_code_and_starts_nothing() {
+    let filter = workload(&SyscallPlan { profile: Profile::Strict, ..plan(Dns::Off, true) }).unwrap();
+    let protection = |call, bits| ask(&filter, call, [0, 4096, bits, 0, 0, 0]);
+    let (read, write, exec) = (1, 2, 4);
+    for (bits, answer) in
+        [(0, RET_ALLOW), (read | write, RET_ALLOW), (read | exec, RET_ALLOW), (write | exec, RET_USER_NOTIF)]
+    {
+        assert_eq!(protection(libc::SYS_mmap, bits), answer, "mmap {bits}");
+        assert_eq!(protection(libc::SYS_mmap, bits | 1 << 33), answer, "mmap {bits} and a high bit");
+    }
+    for call in [libc::SYS_mprotect, libc::SYS_pkey_mprotect] {
+        for (bits, answer) in [(read | write, RET_ALLOW), (read | exec, RET_USER_NOTIF), (exec, RET_USER_NOTIF)] {
+            assert_eq!(protection(call, bits), answer, "{call} {bits}");
+        }
+    }
+    for (name, call) in strict::WITHHELD.iter().flat_map(|group| group.calls) {
+        assert_eq!(ask(&filter, *call, [0; 6]), RET_USER_NOTIF, "{name}");
+    }
+    for call in [libc::SYS_read, libc::SYS_futex, libc::SYS_epoll_wait, libc::SYS_fork, libc::SYS_exit_group] {
+        assert_eq!(ask(&filter, call, [0; 6]), RET_ALLOW, "{call}");
+    }
+}
+
+#[test]
+fn metadata_is_changed_only_where_something_may_be_written() {
+    let with = workload(&plan(Dns::Off, true)).unwrap();
+    let without = workload(&SyscallPlan { metadata: false, ..plan(Dns::Off, true) }).unwrap();
+    for (name, call) in files::METADATA.iter().flat_map(|group| group.calls) {
+        assert_eq!((ask(&with, *call, [0; 6]), ask(&without, *call, [0; 6])), (RET_ALLOW, RET_USER_NOTIF), "{name}");
+    }
+}
+
+/// Whoever lets a call go on skips the filter: only what it allows anyhow may be asked about.
+#[test]
+fn what_is_asked_about_and_goes_on_is_allowed_without_condition() {
+    let asking = workload(&SyscallPlan { explain_files: true, ..plan(Dns::Off, true) }).unwrap();
+    let plain: Vec<i64> = default::ALLOWED.iter().flat_map(|group| group.calls).map(|(_, call)| *call).collect();
+    for (name, call) in files::ABOUT_FILES.iter().flat_map(|group| group.calls) {
+        assert!(plain.contains(call), "{name}");
+        assert_eq!(ask(&asking, *call, [0; 6]), RET_USER_NOTIF, "{name}");
+    }
+}
+
 #[test]
 fn without_a_supervisor_dangerous_calls_get_an_errno_and_exec_by_descriptor_goes() {
     let filter = workload(&plan(Dns::Off, false)).unwrap();
@@ -155,7 +215,7 @@ fn without_a_supervisor_dangerous_calls_get_an_errno_and_exec_by_descriptor_goes
 
 #[test]
 fn hot_calls_carry_no_condition() {
-    let conditional: Vec<i64> = default::ALLOWED_IF.iter().map(|c| c.call.1).collect();
+    let conditional: Vec<i64> = default::ALLOWED_IF.iter().chain(strict::ALLOWED_IF).map(|c| c.call.1).collect();
     for call in [
         libc::SYS_read,
         libc::SYS_write,
@@ -173,7 +233,8 @@ fn hot_calls_carry_no_condition() {
 
 #[test]
 fn the_roles_filters_allow_their_own_and_nothing_that_starts_or_opens_the_world() {
-    let (quiet, network, init) = (fetcher(false, false).unwrap(), fetcher(true, false).unwrap(), init(false).unwrap());
+    let (quiet, network, init) =
+        (fetcher(false, false).unwrap(), fetcher(true, false).unwrap(), init(false, false).unwrap());
     for filter in [&quiet, &network, &init] {
         for call in
             [libc::SYS_execve, libc::SYS_execveat, libc::SYS_fork, libc::SYS_clone, libc::SYS_ptrace, libc::SYS_bpf]
@@ -192,6 +253,19 @@ fn the_roles_filters_allow_their_own_and_nothing_that_starts_or_opens_the_world(
 }
 
 #[test]
+fn unix_datagrams_are_for_a_program_that_notifies_and_nothing_else_comes_with_them() {
+    let (unix, stream, datagram) = (libc::AF_UNIX as u64, libc::SOCK_STREAM as u64, libc::SOCK_DGRAM as u64);
+    for (notify, answered) in [(false, RET_USER_NOTIF), (true, RET_ALLOW)] {
+        let filter = workload(&SyscallPlan { notify, ..plan(Dns::Off, true) }).unwrap();
+        let socket = |family, kind| ask(&filter, libc::SYS_socket, [family, kind, 0, 0, 0, 0]);
+        assert_eq!(socket(unix, datagram), answered);
+        assert_eq!(socket(unix, datagram | libc::SOCK_CLOEXEC as u64), answered);
+        assert_eq!(socket(unix, stream), RET_USER_NOTIF);
+        assert_eq!(socket(libc::AF_INET as u64, datagram), RET_USER_NOTIF);
+    }
+}
+
+#[test]
 fn the_keeper_may_fork_and_nothing_else_that_its_renewers_may_not() {
     let keeper = keeper(false).unwrap();
     let fork = (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD) as u64;
@@ -204,6 +278,6 @@ fn the_keeper_may_fork_and_nothing_else_that_its_renewers_may_not() {
     }
     assert_eq!(ask(&keeper, libc::SYS_socket, [2, 1, 0, 0, 0, 0]), RET_ALLOW, "for its renewers");
     assert_eq!(ask(&keeper, libc::SYS_socket, [2, 2, 0, 0, 0, 0]), ENOSYS);
-    assert_eq!(ask(&init(true).unwrap(), libc::SYS_recvmsg, [0; 6]), RET_ALLOW);
-    assert_eq!(ask(&init(false).unwrap(), libc::SYS_recvmsg, [0; 6]), ENOSYS);
+    assert_eq!(ask(&init(true, false).unwrap(), libc::SYS_recvmsg, [0; 6]), RET_ALLOW);
+    assert_eq!(ask(&init(false, false).unwrap(), libc::SYS_recvmsg, [0; 6]), ENOSYS);
 }

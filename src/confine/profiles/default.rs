@@ -13,7 +13,7 @@ pub const ALLOWED: &[Group] = &[
             SYS_read SYS_write SYS_readv SYS_writev SYS_pread64 SYS_pwrite64 SYS_preadv SYS_pwritev SYS_preadv2
             SYS_pwritev2 SYS_close SYS_close_range SYS_lseek SYS_dup SYS_dup3 SYS_fcntl SYS_pipe2 SYS_fsync
             SYS_fdatasync SYS_ftruncate SYS_fallocate SYS_fadvise64 SYS_flock SYS_sendfile SYS_splice SYS_tee
-            SYS_vmsplice SYS_copy_file_range SYS_sync_file_range SYS_readahead SYS_sync SYS_syncfs
+            SYS_copy_file_range SYS_sync SYS_syncfs
         ],
     },
     Group {
@@ -22,8 +22,8 @@ pub const ALLOWED: &[Group] = &[
         calls: calls![
             SYS_openat SYS_openat2 SYS_newfstatat SYS_fstat SYS_statx SYS_statfs SYS_fstatfs SYS_faccessat
             SYS_faccessat2 SYS_readlinkat SYS_getdents64 SYS_getcwd SYS_chdir SYS_fchdir SYS_mkdirat SYS_unlinkat
-            SYS_renameat SYS_renameat2 SYS_linkat SYS_symlinkat SYS_truncate SYS_umask SYS_fchmod SYS_fchmodat
-            SYS_fchown SYS_fchownat SYS_utimensat SYS_getxattr SYS_lgetxattr SYS_fgetxattr SYS_listxattr
+            SYS_renameat SYS_renameat2 SYS_linkat SYS_symlinkat SYS_truncate SYS_umask
+            SYS_getxattr SYS_lgetxattr SYS_fgetxattr SYS_listxattr
             SYS_llistxattr SYS_flistxattr
         ],
     },
@@ -39,9 +39,9 @@ pub const ALLOWED: &[Group] = &[
         who: "every program",
         why: "threads and their locks",
         calls: calls![
-            SYS_futex SYS_set_robust_list SYS_get_robust_list SYS_set_tid_address SYS_rseq SYS_gettid SYS_getpid
+            SYS_futex SYS_set_robust_list SYS_set_tid_address SYS_rseq SYS_gettid SYS_getpid
             SYS_sched_yield SYS_sched_getaffinity SYS_sched_getparam SYS_sched_getscheduler
-            SYS_sched_get_priority_max SYS_sched_get_priority_min SYS_getcpu SYS_futex_waitv
+            SYS_sched_get_priority_max SYS_sched_get_priority_min SYS_getcpu
         ],
     },
     Group {
@@ -84,15 +84,14 @@ pub const ALLOWED: &[Group] = &[
         calls: calls![
             SYS_getuid SYS_geteuid SYS_getgid SYS_getegid SYS_getresuid SYS_getresgid SYS_getgroups SYS_capget
             SYS_uname SYS_sysinfo SYS_getrusage SYS_getrlimit SYS_getpriority
-            SYS_getrandom SYS_ioprio_get
+            SYS_getrandom
         ],
     },
     Group {
         who: "programs that give up rights themselves",
         why: "without capabilities these can only give up",
         calls: calls![
-            SYS_setuid SYS_setgid SYS_setreuid SYS_setregid SYS_setresuid SYS_setresgid SYS_setgroups SYS_setfsuid
-            SYS_setfsgid SYS_capset
+            SYS_setuid SYS_setgid SYS_setreuid SYS_setregid SYS_setresuid SYS_setresgid SYS_setgroups SYS_capset
         ],
     },
     Group {
@@ -115,7 +114,7 @@ pub const ALLOWED: &[Group] = &[
         why: "older forms of the calls above, which libraries still use",
         calls: calls![
             SYS_open SYS_creat SYS_stat SYS_lstat SYS_access SYS_readlink SYS_getdents SYS_mkdir SYS_rmdir SYS_unlink
-            SYS_rename SYS_link SYS_symlink SYS_chmod SYS_chown SYS_lchown SYS_utime SYS_utimes SYS_futimesat SYS_dup2
+            SYS_rename SYS_link SYS_symlink SYS_dup2
             SYS_pipe SYS_poll SYS_select SYS_epoll_create SYS_epoll_wait SYS_eventfd SYS_signalfd SYS_inotify_init
             SYS_fork SYS_vfork SYS_getpgrp SYS_alarm SYS_pause SYS_time SYS_arch_prctl
         ],
@@ -199,7 +198,7 @@ pub const ALLOWED_IF: &[Conditional] = &[
     Conditional {
         call: ("SYS_ioctl", libc::SYS_ioctl),
         who: "every program",
-        why: "without those that type into, copy, take over, stop or lock a terminal",
+        why: "without those that type into, copy, take over, stop or lock a terminal, or change a file that was opened to read",
         sets: &[&[
             on(1, Test::IsNot(TIOCSTI)),
             on(1, Test::IsNot(TIOCLINUX)),
@@ -207,6 +206,11 @@ pub const ALLOWED_IF: &[Conditional] = &[
             on(1, Test::IsNot(TIOCSETD)),
             on(1, Test::IsNot(TCXONC)),
             on(1, Test::IsNot(TIOCEXCL)),
+            on(1, Test::IsNot(FS_IOC_SETFLAGS)),
+            on(1, Test::IsNot(FS_IOC_FSSETXATTR)),
+            on(1, Test::IsNot(FS_IOC_SETVERSION)),
+            on(1, Test::IsNot(FS_IOC_ENABLE_VERITY)),
+            on(1, Test::IsNot(FS_IOC_SET_ENCRYPTION_POLICY)),
         ]],
     },
     Conditional {
@@ -253,6 +257,19 @@ pub const ALLOWED_IF: &[Conditional] = &[
         sets: &[&[on(0, Test::Is(u32::MAX))], &[on(0, Test::Is(0))]],
     },
     Conditional {
+        call: ("SYS_mknodat", libc::SYS_mknodat),
+        who: "mkfifo, shells' process substitution",
+        why: "fifos, where Landlock lets them be made; no devices and no sockets' names",
+        sets: &[&[on(2, Test::Masked(S_IFMT, S_IFIFO))]],
+    },
+    #[cfg(target_arch = "x86_64")]
+    Conditional {
+        call: ("SYS_mknod", libc::SYS_mknod),
+        who: "mkfifo of older libraries",
+        why: "fifos, where Landlock lets them be made; no devices and no sockets' names",
+        sets: &[&[on(1, Test::Masked(S_IFMT, S_IFIFO))]],
+    },
+    Conditional {
         call: ("SYS_memfd_create", libc::SYS_memfd_create),
         who: "Python, tests, media libraries",
         why: "with MFD_NOEXEC_SEAL: memory that cannot be executed past Landlock",
@@ -273,6 +290,15 @@ pub const UDP_SOCKETS: Conditional = Conditional {
     ],
 };
 
+/// For a program that tells its service manager itself, where `workload.notify` is `pass`. Landlock before ABI 9 cannot say to
+/// whom: every datagram socket that its user may write to is in reach, the journal's among them.
+pub const NOTIFY_SOCKETS: Conditional = Conditional {
+    call: ("SYS_socket", libc::SYS_socket),
+    who: "sd_notify of every language",
+    why: "workload.notify = \"pass\"",
+    sets: &[&[family(AF_UNIX), kind(DGRAM), protocol(0)]],
+};
+
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 const TIOCCONS: u32 = 0x541d;
@@ -280,9 +306,17 @@ const TIOCSETD: u32 = 0x5423;
 /// tcflow(3) with TCOOFF would hold up what init prints.
 const TCXONC: u32 = 0x540a;
 const TIOCEXCL: u32 = 0x540c;
+// Of linux/fs.h and linux/fsverity.h: each needs only the file's owner and a descriptor to read.
+const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
+const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
+const FS_IOC_SETVERSION: u32 = 0x4008_7602;
+const FS_IOC_ENABLE_VERITY: u32 = 0x4080_6685;
+const FS_IOC_SET_ENCRYPTION_POLICY: u32 = 0x800c_6613;
 const PRIO_PROCESS: u32 = libc::PRIO_PROCESS;
 const RLIMIT_CORE: u32 = libc::RLIMIT_CORE;
 const MFD_NOEXEC_SEAL: u32 = 8;
+const S_IFMT: u32 = libc::S_IFMT;
+const S_IFIFO: u32 = libc::S_IFIFO;
 
 /// Allowed where `confine.bind` names a port: listen(2) on an unbound socket opens one that Landlock never sees.
 pub const LISTEN: Call = ("SYS_listen", libc::SYS_listen);
@@ -325,14 +359,14 @@ pub const DANGEROUS: &[Group] = &[
         calls: calls![
             SYS_init_module SYS_finit_module SYS_delete_module SYS_kexec_load SYS_reboot SYS_swapon
             SYS_swapoff SYS_acct SYS_settimeofday SYS_clock_settime SYS_adjtimex SYS_clock_adjtime SYS_sethostname
-            SYS_setdomainname SYS_quotactl SYS_syslog SYS_vhangup SYS_mknodat
+            SYS_setdomainname SYS_quotactl SYS_syslog SYS_vhangup
         ],
     },
     #[cfg(target_arch = "x86_64")]
     Group {
         who: "nobody",
         why: "hardware and segments of x86_64",
-        calls: calls![SYS_iopl SYS_ioperm SYS_modify_ldt SYS_mknod SYS_kexec_file_load SYS_uselib SYS_ustat SYS_sysfs],
+        calls: calls![SYS_iopl SYS_ioperm SYS_modify_ldt SYS_kexec_file_load SYS_uselib SYS_ustat SYS_sysfs],
     },
 ];
 

@@ -3,7 +3,9 @@
 //! Rules only. How they become instructions is `filter.rs`; how a denial is told is `denial.rs`.
 
 pub mod default;
+pub mod files;
 pub mod roles;
+pub mod strict;
 
 /// A condition on one argument; all conditions of a set must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

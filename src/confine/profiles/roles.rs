@@ -83,6 +83,17 @@ pub const COMMAND_NEVER: &[Group] = &[Group {
     why: "leaves the process group by which the command is ended with all that it started",
     calls: calls![SYS_setpgid SYS_setsid],
 }];
+/// And with `run --explain-files`: paths as the program names them.
+pub const INIT_LOOKS: &[Group] = &[
+    Group {
+        who: "init",
+        why: "follow links of the program's paths",
+        calls: calls![SYS_process_vm_readv SYS_readlinkat SYS_pidfd_open SYS_pidfd_getfd],
+    },
+    #[cfg(target_arch = "x86_64")]
+    Group { who: "init", why: "older forms", calls: calls![SYS_readlink SYS_lstat] },
+];
+
 /// The keeper beside what its renewers need: wait for the next time, start a renewer, hear it, end it.
 pub const KEEPER: &[Group] = &[
     Group {

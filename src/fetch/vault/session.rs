@@ -231,7 +231,8 @@ impl Session {
     /// Gives back the login's token, and with it every lease that it made; the leases alone where the token is an
     /// operator's. Says so if that failed.
     pub async fn give_up(self) -> Option<String> {
-        let until = self.end.max(Instant::now()).min(Instant::now() + REVOKE_LIMIT);
+        // A quarter of what was set aside is for the way of the refusal to init, whose deadline is the same.
+        let until = (self.work_end + (self.end - self.work_end) * 3 / 4).min(Instant::now() + REVOKE_LIMIT);
         if self.token.revocable {
             return self.revoke(until).await.err().map(|trouble| words::unrevoked(&trouble));
         }

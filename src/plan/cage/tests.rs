@@ -15,9 +15,8 @@ const TCP: Optional = Optional::LandlockTcp;
 const SCOPES: Optional = Optional::LandlockScopes;
 const EXPLAINED: Optional = Optional::ExplainedDenials;
 
-/// A plain user's start of `/bin/true` on a host with this Landlock and this seccomp.
-fn on(landlock: Result<u32, Errno>, seccomp: Result<(), Errno>, optional: &[Optional]) -> Result<Plan, Refusal> {
-    let process = Process {
+fn plain_process() -> Process {
+    Process {
         pid: 7,
         uid: 65532,
         gid: 65532,
@@ -26,10 +25,14 @@ fn on(landlock: Result<u32, Errno>, seccomp: Result<(), Errno>, optional: &[Opti
         can_setgid: false,
         can_setpcap: false,
         can_kill: false,
+        can_ptrace: false,
         seizable: true,
         core: 1,
         bounding: Default::default(),
-    };
+    }
+}
+
+fn host_on(landlock: Result<u32, Errno>, seccomp: Result<(), Errno>) -> Host {
     let kernel = Kernel {
         release: "6.1.0".to_owned(),
         landlock,
@@ -37,18 +40,28 @@ fn on(landlock: Result<u32, Errno>, seccomp: Result<(), Errno>, optional: &[Opti
         suid_dumpable: Some(0),
         memfd_noexec: Some(0),
         root_read_only: false,
+        deny_write_execute: Ok(()),
     };
-    let host = Host { kernel, process, users: Users::from_texts("", ""), base: paths::Base::survey() };
+    Host { kernel, process: plain_process(), users: Users::from_texts("", ""), base: paths::Base::survey() }
+}
+
+fn loaded(optional: &[Optional]) -> Loaded {
     let mut config = Config::default();
     config.confine.optional = optional.to_vec();
-    let loaded = Loaded {
+    Loaded {
         config,
         command: vec!["/bin/true".into()],
         folder: "/".into(),
         text: String::new(),
         origin: Origin::CommandLine,
-    };
-    plan::decide(&loaded, &host, &Started { workdir: "/".into(), ..Started::default() })
+        explain_files: false,
+    }
+}
+
+/// A plain user's start of `/bin/true` on a host with this Landlock and this seccomp.
+fn on(landlock: Result<u32, Errno>, seccomp: Result<(), Errno>, optional: &[Optional]) -> Result<Plan, Refusal> {
+    let started = Started { workdir: "/".into(), ..Started::default() };
+    plan::decide(&loaded(optional), &host_on(landlock, seccomp), &started)
 }
 
 fn abi(abi: u32, optional: &[Optional]) -> Result<Plan, Refusal> {
@@ -146,4 +159,46 @@ fn landlock_or_seccomp_withheld_is_refused_whatever_is_optional() {
             );
         }
     }
+}
+
+/// Started as root, on a host where root may or may not look into others.
+fn explained(can_ptrace: bool, shield: crate::config::model::Shield) -> Result<Plan, Refusal> {
+    let process = Process { uid: 0, can_setuid: true, can_setgid: true, can_kill: true, can_ptrace, ..plain_process() };
+    let host = Host { process, ..host_on(Ok(7), Ok(())) };
+    let mut loaded = loaded(&[]);
+    loaded.explain_files = true;
+    loaded.config.workload.shield = shield;
+    loaded.config.workload.user = Some("65532:65532".parse().unwrap());
+    plan::decide(&loaded, &host, &Started { workdir: "/".into(), ..Started::default() })
+}
+
+#[test]
+fn files_are_explained_where_somebody_can_look_and_without_a_shield() {
+    use crate::config::model::Shield;
+    let plan = explained(true, Shield::Auto).unwrap();
+    assert!(plan.cage.syscalls.explain_files);
+    assert_eq!(plan.launch.image, crate::plan::Image::Direct);
+    assert!(explained(false, Shield::Auto).unwrap_err().what.contains("CAP_SYS_PTRACE is missing"));
+    assert!(explained(true, Shield::Program).unwrap_err().what.contains("workload.shield"));
+}
+
+#[test]
+fn strict_needs_the_kernels_part_or_says_that_it_is_missing() {
+    use crate::config::model::Profile;
+    let strict = |known, optional: &[Optional]| {
+        let mut host = host_on(Ok(7), Ok(()));
+        host.kernel.deny_write_execute = known;
+        let mut loaded = loaded(optional);
+        loaded.config.confine.profile = Profile::Strict;
+        plan::decide(&loaded, &host, &Started { workdir: "/".into(), ..Started::default() })
+    };
+    let refusal = strict(Err(Errno::EINVAL), &[]).unwrap_err();
+    assert!(refusal.what.contains("PR_SET_MDWE") && refusal.hint.contains("write-xor-execute"), "{refusal}");
+    let plan = strict(Err(Errno::EINVAL), &[Optional::WriteXorExecute]).unwrap();
+    assert_eq!((plan.cage.syscalls.deny_write_execute, missing(&plan).len()), (false, 1));
+    let plan = strict(Ok(()), &[]).unwrap();
+    assert!(plan.cage.syscalls.deny_write_execute);
+    let executable = plan.cage.landlock.grants.iter().filter(|grant| grant.kind == GrantKind::Execute);
+    let executable: Vec<_> = executable.map(|grant| (grant.from, grant.directory)).collect();
+    assert_eq!(executable, [("the command", false), ("the loader", false)], "nothing but the command");
 }

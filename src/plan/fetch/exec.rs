@@ -65,7 +65,7 @@ fn command(
         }
     };
     let launch = launch::decide(&loaded, host, started, &ids, notes)?;
-    let mut cage = cage::decide(&loaded.config, host, ids, &launch, notes)?;
+    let mut cage = cage::decide(&loaded, host, ids, &launch, notes)?;
     // There is nobody to ask for a password, and a command that asks would wait for the deadline.
     cage.landlock.grants.retain(|grant| grant.path != Path::new("/dev/tty"));
     own_paths(exec, &mut cage.landlock.grants)?;
@@ -91,7 +91,7 @@ fn as_a_workload(loaded: &Loaded, exec: &Exec) -> Result<Loaded, Refusal> {
     config.confine.dns = exec.dns;
     config.confine.optional = loaded.config.confine.optional.clone();
     let command = exec.command.iter().map(Into::into).collect();
-    Ok(Loaded { config, command, text: String::new(), ..loaded.clone() })
+    Ok(Loaded { config, command, text: String::new(), explain_files: false, ..loaded.clone() })
 }
 
 /// `read` and `shared`, told apart by what they are for: see `identity.rs`.

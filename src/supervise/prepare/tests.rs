@@ -21,6 +21,7 @@ fn plan() -> Plan {
         launch: Launch {
             program: "/bin/true".into(),
             image: Image::Direct,
+            loader: None,
             scripts: Vec::new(),
             argv: Vec::new(),
             env: Vec::new(),
@@ -28,6 +29,7 @@ fn plan() -> Plan {
             umask: 0o22,
             sockets: 0,
             socket_names: None,
+            notify: None,
         },
         cage: Cage {
             ids: Ids { uid: 1, gid: 1, groups: Vec::new(), change: false },
@@ -36,11 +38,16 @@ fn plan() -> Plan {
             limits: Vec::new(),
             landlock: LandlockPlan { abi: 7, grants: Vec::new(), connect: None, bind: None, scopes: false },
             syscalls: SyscallPlan {
+                profile: crate::config::model::Profile::Default,
+                deny_write_execute: false,
                 listen: false,
+                metadata: false,
                 dns: Dns::Off,
                 explained: true,
                 explanation_optional: false,
+                notify: false,
                 exec_by_descriptor: false,
+                explain_files: false,
             },
         },
         delivery: Delivery { pipe: true, ..Delivery::default() },
