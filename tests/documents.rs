@@ -251,7 +251,9 @@ fn variables() -> BTreeSet<String> {
             }
         }
     }
-    for known in ["PORTCULLIS_CONFIG", "PORTCULLIS_LOG", "PORTCULLIS_CREDENTIALS_FD", "VAULT_ADDR", "LISTEN_FDS"] {
+    for known in
+        ["PORTCULLIS_CONFIG", "PORTCULLIS_LOG", "PORTCULLIS_CREDENTIALS_FD", "VAULT_ADDR", "AWS_REGION", "LISTEN_FDS"]
+    {
         assert!(found.contains(known), "{known} is not found in the sources: the search is broken");
     }
     found
@@ -259,7 +261,7 @@ fn variables() -> BTreeSet<String> {
 
 fn quoted(source: &str, found: &mut BTreeSet<String>) {
     let of = |word: &&str| {
-        ["PORTCULLIS_", "VAULT_", "LISTEN_", "CREDENTIALS_D"].iter().any(|start| word.starts_with(start))
+        ["PORTCULLIS_", "VAULT_", "AWS_", "LISTEN_", "CREDENTIALS_D"].iter().any(|start| word.starts_with(start))
             && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
     };
     found.extend(source.split('"').filter(of).map(str::to_owned));

@@ -9,7 +9,7 @@ use clap::{Arg, Command};
 
 use crate::refusal::Exit;
 
-const ENVIRONMENT: [(&str, &str); 11] = [
+const ENVIRONMENT: [(&str, &str); 14] = [
     ("PORTCULLIS_CONFIG", "The config, where neither -c nor a command is given."),
     (
         "PORTCULLIS_LOG",
@@ -19,6 +19,15 @@ const ENVIRONMENT: [(&str, &str); 11] = [
     ("VAULT_NAMESPACE", "Its namespace, where the config gives none."),
     ("VAULT_CACERT", "The PEM bundle that alone is trusted, where the config gives none."),
     ("VAULT_SKIP_VERIFY", "Set to a true value it is refused: verification cannot be turned off."),
+    ("AWS_REGION", "The region of AWS Secrets Manager, where the config gives none."),
+    (
+        "AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE",
+        "For method web-identity, where the config gives no role_arn or token_file.",
+    ),
+    (
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "For method container, where the config gives no uri or token_file. Keys are taken from no variable.",
+    ),
     ("CREDENTIALS_DIRECTORY", "What $CREDENTIALS_DIRECTORY in a path of the config stands for (systemd.exec(5))."),
     (
         "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",

@@ -17,6 +17,7 @@ pub mod reference;
 pub mod schema;
 mod shapes;
 pub mod signal;
+pub mod source;
 mod text;
 mod tree;
 pub mod values;

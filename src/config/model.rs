@@ -8,9 +8,15 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+mod aws;
+mod exec;
+
+pub use aws::{Assume, Aws, AwsAuth, default_profile, imds_endpoint};
+pub use exec::{Exec, Output};
+
 use super::reference::Reference;
 use super::signal::{Rewritten, SignalName};
-use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
+use super::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, TableName, UserSpec};
 
 pub use vault::{Addresses, Leases, MountKind, Tls, TlsVersion, Vault, VaultAuth, Wrapping};
 pub(super) use vault::{approle_mount, cert_mount, jwt_mount, kubernetes_mount, service_account_token};
@@ -31,6 +37,9 @@ pub struct Config {
     pub deliver: Deliver,
     pub age: Age,
     pub vault: Option<Vault>,
+    pub aws: Option<Aws>,
+    /// Commands that print secrets, each under the name that `exec:` references have.
+    pub exec: BTreeMap<TableName, Exec>,
     pub fetch: Fetch,
     pub confine: Confine,
 }
@@ -46,6 +55,8 @@ impl Default for Config {
             deliver: Deliver::default(),
             age: Age::default(),
             vault: None,
+            aws: None,
+            exec: BTreeMap::new(),
             fetch: Fetch::default(),
             confine: Confine::default(),
         }

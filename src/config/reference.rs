@@ -9,29 +9,10 @@ use std::str::FromStr;
 use super::errors::nearest;
 use super::text::{BadValue, bad, echo, from_text};
 
-/// A kind of store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    Age,
-    File,
-    Vault,
-}
+pub use super::source::Source;
 
-impl Source {
-    pub const ALL: [(&'static str, Source); 3] =
-        [("age", Source::Age), ("file", Source::File), ("vault", Source::Vault)];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Source::Age => "age",
-            Source::File => "file",
-            Source::Vault => "vault",
-        }
-    }
-}
-
-/// Where one value is. A field that starts with `/` is an RFC 6901 pointer, any other is a plain top-level name.
+/// Where one value is. A field that starts with `/` is an RFC 6901 pointer, any other is a plain top-level name; an empty one
+/// is the whole value, at the sources that have such.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {
     pub source: Source,
@@ -53,10 +34,16 @@ impl FromStr for Reference {
         if text.chars().any(char::is_control) {
             return Err(fail("it has control characters in it"));
         }
-        let Some((path, tail)) = rest.split_once('#') else {
-            return Err(fail("it names no field after `#`"));
+        let (path, field, query) = match rest.split_once('#') {
+            Some((_, tail)) if tail.is_empty() || tail.starts_with('?') => return Err(fail("its field is empty")),
+            Some((path, tail)) => {
+                tail.split_once('?').map_or((path, tail, None), |(field, query)| (path, field, Some(query)))
+            }
+            None if source.traits().whole => {
+                rest.split_once('?').map_or((rest, "", None), |(path, query)| (path, "", Some(query)))
+            }
+            None => return Err(fail("it names no field after `#`")),
         };
-        let (field, query) = tail.split_once('?').map_or((tail, None), |(field, query)| (field, Some(query)));
         let reference = Reference {
             source,
             path: path.to_owned(),
@@ -70,9 +57,9 @@ impl FromStr for Reference {
 
 /// What names no source is not echoed: someone may have written the secret itself here.
 fn split_source(text: &str) -> Result<(Source, &str), BadValue> {
-    let names = Source::ALL.map(|(name, _)| name);
+    let names = Source::ALL.map(Source::name);
     let (word, rest) = text.split_once(':').unwrap_or(("", text));
-    if let Some((_, source)) = Source::ALL.iter().find(|(name, _)| *name == word) {
+    if let Some(source) = Source::ALL.iter().find(|source| source.name() == word) {
         return Ok((*source, rest));
     }
     match nearest(word, &names) {
@@ -89,10 +76,8 @@ type Fault = (&'static str, &'static str);
 impl Reference {
     /// What every source asks of its path and field, by the text alone.
     fn judge(&self) -> Result<(), Fault> {
-        match (self.path.as_str(), self.field.as_str()) {
-            ("", _) => return Err(("its path is empty", FORM)),
-            (_, "") => return Err(("its field is empty", FORM)),
-            _ => {}
+        if self.path.is_empty() {
+            return Err(("its path is empty", FORM));
         }
         if self.path.contains('?') {
             return Err((
@@ -102,6 +87,8 @@ impl Reference {
         }
         match self.source {
             Source::Age => self.judge_pointer(),
+            Source::Aws => self.judge_aws().and_then(|()| self.judge_pointer()),
+            Source::Exec => self.judge_exec().and_then(|()| self.judge_pointer()),
             Source::File => self.judge_file(),
             Source::Vault => self.judge_vault().and_then(|()| self.judge_pointer()),
         }
@@ -122,6 +109,27 @@ impl Reference {
                 Err(("its field has a `/`", "the directory stands before `#`, one file's name after it"))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn judge_aws(&self) -> Result<(), Fault> {
+        let may_stand = |b: u8| b.is_ascii_alphanumeric() || b"/_+=.@:-".contains(&b);
+        match self.path.bytes().all(may_stand) {
+            true => Ok(()),
+            false => Err((
+                "its path is no name and no ARN of a secret",
+                "a name has letters, digits and /_+=.@- as AWS Secrets Manager shows it",
+            )),
+        }
+    }
+
+    fn judge_exec(&self) -> Result<(), Fault> {
+        match super::values::is_identifier(&self.path) {
+            true => Ok(()),
+            false => Err((
+                "its path is no name of a table",
+                "write exec:NAME#FIELD, where [exec.NAME] has the command; a name has letters, digits and `_`",
+            )),
         }
     }
 
@@ -153,7 +161,10 @@ fn parse_query(query: &str) -> Result<BTreeMap<String, String>, String> {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}#{}", self.source.name(), self.path, self.field)?;
+        write!(f, "{}:{}", self.source.name(), self.path)?;
+        if !self.field.is_empty() {
+            write!(f, "#{}", self.field)?;
+        }
         for (i, (key, value)) in self.query.iter().enumerate() {
             write!(f, "{}{key}={value}", if i == 0 { '?' } else { '&' })?;
         }

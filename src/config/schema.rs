@@ -16,7 +16,7 @@ mod shapes {
     use crate::config::model::{Dns, Encoding, Secret};
     use crate::config::reference::Reference;
     use crate::config::signal::{Rewritten, SignalName};
-    use crate::config::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, UserSpec};
+    use crate::config::values::{AbsPath, EnvName, Id, Port, SecretName, Size, Span, TableName, UserSpec};
 
     /// Types that are a text of one pattern.
     macro_rules! pattern {
@@ -33,6 +33,8 @@ mod shapes {
     }
 
     const NAME: &str = "^[A-Za-z_][A-Za-z0-9_]{0,63}$";
+    const AWS_NAME: &str = "[A-Za-z0-9/_+=.@:-]+";
+    const IDENTIFIER: &str = "[A-Za-z_][A-Za-z0-9_]{0,63}";
     /// Digits alone are a number of at most 32 bits, whatever zeros stand before it; all else but `:` is a name.
     const ID: &str = r"(?:0*[0-9]{1,10}|[^\x00\n:]*[^\x00\n:0-9][^\x00\n:]*)";
     /// One part of an absolute path: no NUL byte, neither `.` nor `..`, maybe empty.
@@ -51,7 +53,11 @@ mod shapes {
         let age = format!("age:{path}#{FIELD}");
         let file = format!("file:{path}#{file}");
         let vault = format!("vault:{VAULT_PART}(?:/{VAULT_PART})*#{FIELD}");
-        format!("^(?:{age}|{file}|{vault}){QUERY}$").replace("CTRL", r"\x00-\x1f\x7f-\x9f")
+        let whole = format!("(?:exec:{IDENTIFIER}|aws:{AWS_NAME})");
+        let with_field = format!("(?:{age}|{whole}#{FIELD}|{file}|{vault}){QUERY}");
+        // Without a field a `#` after the `?` is a field in the wrong place.
+        let whole = format!("{whole}{}", QUERY.replace("CTRL", "#CTRL"));
+        format!("^(?:{with_field}|{whole})$").replace("CTRL", r"\x00-\x1f\x7f-\x9f")
     }
 
     pattern! {
@@ -59,6 +65,7 @@ mod shapes {
         AbsPath, "an absolute path without `.` or `..` parts", format!("^(?:/{PART})+$");
         SecretName, "the name of a secret", NAME;
         EnvName, "the name of an environment variable", NAME;
+        TableName, "the name of a table", NAME;
         Id, "a name or a number", format!("^{ID}$");
         UserSpec, "a user and, after a colon, a group: names or numbers", format!("^{ID}(?::{ID})?$");
         Reference, "where a value is: source:path#field", reference_pattern();

@@ -2,6 +2,8 @@
 //!
 //! Nothing here but `Deserialize` for types of `model.rs`.
 
+mod aws;
+
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};

@@ -235,10 +235,15 @@ impl EnvName {
     }
 }
 
-fn identifier(text: &str, what: &str) -> Result<String, BadValue> {
+/// A letter or `_`, then letters, digits, `_`; at most 64.
+pub fn is_identifier(text: &str) -> bool {
     let mut chars = text.chars();
     let starts_well = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    if starts_well && text.len() <= 64 && chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+    starts_well && text.len() <= 64 && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn identifier(text: &str, what: &str) -> Result<String, BadValue> {
+    if is_identifier(text) {
         return Ok(text.to_owned());
     }
     bad(
@@ -263,7 +268,31 @@ impl FromStr for EnvName {
 }
 from_text!(EnvName, "the name of a variable, such as \"API_KEY\"");
 
+/// The name of an `[exec.NAME]` table, by the same rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableName(String);
+
+impl TableName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TableName {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        identifier(text, "table name").map(TableName)
+    }
+}
+from_text!(TableName, "the name of a table, such as \"bws\"");
+
 impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -32,6 +32,16 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// The workload's filter.
 pub fn workload(plan: &SyscallPlan) -> Result<Filter, Refusal> {
+    profile(plan, &[])
+}
+
+/// The filter of a command that prints secrets: the workload's, and nothing leaves the command's process group, by whose
+/// number it is ended with all it started.
+pub fn command(plan: &SyscallPlan) -> Result<Filter, Refusal> {
+    profile(plan, roles::COMMAND_NEVER)
+}
+
+fn profile(plan: &SyscallPlan, never: &[Group]) -> Result<Filter, Refusal> {
     let dangerous = if plan.explained { Answer::Notify } else { Answer::Errno(Errno::EPERM) };
     let mut allowed = Rules::new();
     plain(&mut allowed, default::ALLOWED);
@@ -46,6 +56,7 @@ pub fn workload(plan: &SyscallPlan) -> Result<Filter, Refusal> {
     conditional(&mut quiet, std::slice::from_ref(&default::QUIET_FAMILIES))?;
     let mut denied = Rules::new();
     plain(&mut denied, default::DANGEROUS);
+    plain(&mut denied, never);
     if plan.profile == Profile::Strict {
         plain(&mut denied, strict::WITHHELD);
         conditions.extend(strict::ALLOWED_IF);

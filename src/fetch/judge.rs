@@ -24,7 +24,7 @@ fn said_no(wanted: &Wanted, what: &str, hint: &str) -> Refusal {
     Refusal::new(Exit::StoreSaidNo, format!("the secret `{}` ({}) {what}", wanted.name, wanted.from), hint)
 }
 
-fn usable(wanted: &Wanted, got: &Fetched) -> Result<(), Refusal> {
+pub fn usable(wanted: &Wanted, got: &Fetched) -> Result<(), Refusal> {
     let value = got.value.expose();
     if value.is_empty() {
         return Err(said_no(wanted, "is empty", "set a value in the store; an empty credential is never handed on"));
@@ -68,7 +68,7 @@ fn young_enough(wanted: &Wanted, got: &Fetched, now: i64) -> Result<(), Refusal>
 }
 
 /// There is no fallback key: a value that also stands in the config, the command or the environment would be one.
-fn nowhere_else(wanted: &Wanted, got: &Fetched, texts: &[String]) -> Result<(), Refusal> {
+pub fn nowhere_else(wanted: &Wanted, got: &Fetched, texts: &[String]) -> Result<(), Refusal> {
     let value = got.value.expose();
     let stands_in = |text: &String| {
         if value.len() >= SUBSTRING_FROM {

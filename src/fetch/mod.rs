@@ -6,10 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod age;
+mod ask_aws;
+mod aws;
 pub mod cage;
+mod exec;
 mod file;
 pub mod given;
 mod judge;
+mod local;
 mod output;
 pub mod role;
 pub mod vault;

@@ -52,7 +52,7 @@ fn bounded(bytes: &[u8]) -> Result<(), Refusal> {
 }
 
 /// Makes the pipe large enough, reads its size back, and writes all or refuses: the writer does not block.
-fn into_pipe(bytes: &[u8], place: Place, given: &mut Given) -> Result<u64, Refusal> {
+pub fn into_pipe(bytes: &[u8], place: Place, given: &mut Given) -> Result<u64, Refusal> {
     bounded(bytes)?;
     let pipe = given.take(place)?;
     let size = libc::c_int::try_from(bytes.len()).map_err(|_| Refusal::internal("a bundle beyond its bound"))?;

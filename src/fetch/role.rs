@@ -11,7 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 
 use super::given::Given;
-use super::{age, cage, file, judge, output, vault};
+use super::local::Local;
+use super::{ask_aws, cage, exec, judge, output, vault};
 use crate::config::reference::Source;
 use crate::confine::{dumps, filter};
 use crate::console;
@@ -136,15 +137,20 @@ fn fetch_all(
 ) -> Result<(Vec<Fetched>, Option<vault::Kept>), Refusal> {
     let mut found: BTreeMap<usize, Fetched> = BTreeMap::new();
     let of = |source| slice.secrets.iter().enumerate().filter(move |(_, wanted)| wanted.from.source == source);
-    if let Some(key) = &slice.age {
-        let key = age::key(key, given)?;
-        let mut files = age::Files::default();
-        for (index, wanted) in of(Source::Age) {
-            found.insert(index, files.value(wanted, &key, given)?);
-        }
+    let mut local = Local::new(slice.age.as_ref(), given)?;
+    for (index, wanted) in of(Source::Age).chain(of(Source::File)) {
+        found.insert(index, local.value(wanted, given)?);
     }
-    for (index, wanted) in of(Source::File) {
-        found.insert(index, file::value(wanted, given)?);
+    if !slice.exec.is_empty() {
+        let (places, wanted): (Vec<usize>, Vec<&Wanted>) = of(Source::Exec).unzip();
+        let texts = &slice.must_not_contain;
+        let values = exec::fetch(&slice.exec, &wanted, texts, &mut local, given, &reporter.channel)?;
+        found.extend(places.into_iter().zip(values));
+    }
+    if let Some(store) = &slice.aws {
+        let (places, wanted): (Vec<usize>, Vec<&Wanted>) = of(Source::Aws).unzip();
+        let values = ask_aws::values(store, &wanted, given, deadline, slice.check)?;
+        found.extend(places.into_iter().zip(values));
     }
     let mut kept = None;
     if let Some(store) = &slice.vault {
@@ -243,7 +249,7 @@ fn credential(file: &Credential, text: SecretText) -> vault::Credential {
 }
 
 /// A credential file holds one line; the newline that editors add is not part of it.
-fn one_line(text: SecretText, what: &str) -> Result<SecretText, Refusal> {
+pub(super) fn one_line(text: SecretText, what: &str) -> Result<SecretText, Refusal> {
     let line = text.expose().trim();
     if line.is_empty() || line.contains(char::is_whitespace) {
         let found = if line.is_empty() { "is empty" } else { "holds more than one word" };

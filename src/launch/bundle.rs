@@ -21,7 +21,7 @@ pub struct Ends {
 }
 
 impl Ends {
-    fn pipe(wanted: bool) -> Result<Ends, Refusal> {
+    pub(super) fn pipe(wanted: bool) -> Result<Ends, Refusal> {
         if !wanted {
             return Ok(Ends::default());
         }

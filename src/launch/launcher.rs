@@ -116,7 +116,7 @@ fn cage(plan: &Plan, kit: Kit, init: Option<Pid>) -> Result<Caged, Refusal> {
 }
 
 /// Ids and capabilities; then the attempt to get them back.
-fn become_the_user(cage: &Cage) -> Result<(), Refusal> {
+pub(super) fn become_the_user(cage: &Cage) -> Result<(), Refusal> {
     if cage.bounding {
         capabilities::close_bounding_set()?;
     }
@@ -130,7 +130,7 @@ fn become_the_user(cage: &Cage) -> Result<(), Refusal> {
 }
 
 /// Dies when init does; asked twice, for changing the user id clears it (prctl(2), PR_SET_PDEATHSIG).
-fn die_with(init: Option<Pid>) -> Result<(), Refusal> {
+pub(super) fn die_with(init: Option<Pid>) -> Result<(), Refusal> {
     let Some(init) = init else { return Ok(()) };
     process::die_with_parent().map_err(|errno| cannot("setting the parent-death signal", errno))?;
     if getppid() == init {
@@ -141,16 +141,20 @@ fn die_with(init: Option<Pid>) -> Result<(), Refusal> {
 
 fn enter_the_workdir(launch: &Launch) -> Result<(), Refusal> {
     umask(Mode::from_bits_truncate(launch.umask));
-    std::env::set_current_dir(&launch.workdir).map_err(|error| {
+    enter(&launch.workdir)
+}
+
+pub(super) fn enter(workdir: &Path) -> Result<(), Refusal> {
+    std::env::set_current_dir(workdir).map_err(|error| {
         Refusal::config(
-            format!("the workload's user cannot enter `{}`: {}", launch.workdir.display(), cause(error)),
+            format!("the workload's user cannot enter `{}`: {}", workdir.display(), cause(error)),
             "set workload.workdir to a directory which that user may enter",
         )
     })
 }
 
 /// The copy that will be executed is everybody's; the program itself may not be.
-fn may_execute(launch: &Launch) -> Result<(), Refusal> {
+pub(super) fn may_execute(launch: &Launch) -> Result<(), Refusal> {
     allowed(&launch.program, AccessFlags::X_OK, "execute")?;
     // The kernel asks for the right to execute a script, and its interpreter reads it.
     launch.scripts.iter().try_for_each(|script| {
@@ -170,7 +174,7 @@ fn allowed(path: &Path, access: AccessFlags, verb: &str) -> Result<(), Refusal> 
 }
 
 /// Default actions, as a fresh process has them: an ignored signal survives execve(2). The mask is opened by `ready`.
-fn default_actions() -> Result<(), Refusal> {
+pub(super) fn default_actions() -> Result<(), Refusal> {
     let unchangeable = [libc::SIGKILL, libc::SIGSTOP];
     for signal in (1..=64).filter(|signal| !unchangeable.contains(signal)) {
         signals::reset_to_default(signal).map_err(|errno| cannot(&format!("resetting signal {signal}"), errno))?;
@@ -204,7 +208,7 @@ fn install_filter(plan: &SyscallPlan, compiled: Compiled) -> Result<Option<Owned
     }
 }
 
-fn expected(cage: &Cage, filters: u64) -> Expected {
+pub(super) fn expected(cage: &Cage, filters: u64) -> Expected {
     let ids = &cage.ids;
     Expected { uid: ids.uid, gid: ids.gid, groups: ids.groups.clone(), bounding_empty: cage.bounding, filters }
 }
@@ -218,7 +222,7 @@ pub(super) fn floor(plan: &Plan) -> RawFd {
     3 + plan.launch.sockets as RawFd + 1 + plan.delivery.files.len() as RawFd
 }
 
-fn raise(fd: OwnedFd, floor: RawFd) -> Result<OwnedFd, Refusal> {
+pub(super) fn raise(fd: OwnedFd, floor: RawFd) -> Result<OwnedFd, Refusal> {
     descriptors::move_above(fd.as_fd(), floor).map_err(|errno| cannot("moving a descriptor", errno))
 }
 
@@ -249,11 +253,14 @@ fn arrange_descriptors(plan: &Plan, kit: Kit) -> Result<Vec<CString>, Refusal> {
     Ok(env)
 }
 
+/// The planned variables, without what a delivery adds.
+pub(super) fn variables_of(launch: &Launch) -> Result<Vec<CString>, Refusal> {
+    let texts = launch.env.iter().map(|(name, value)| c_string(variable(name, value).into_vec(), "the environment"));
+    texts.collect()
+}
+
 fn environment_texts(plan: &Plan) -> Result<Vec<CString>, Refusal> {
     let mut texts: Vec<OsString> = Vec::new();
-    for (name, value) in &plan.launch.env {
-        texts.push(variable(name, value));
-    }
     if plan.launch.sockets > 0 {
         texts.push(format!("LISTEN_FDS={}", plan.launch.sockets).into());
         texts.push(format!("LISTEN_PID={}", Pid::this()).into());
@@ -266,7 +273,8 @@ fn environment_texts(plan: &Plan) -> Result<Vec<CString>, Refusal> {
             texts.push(format!("WATCHDOG_PID={}", Pid::this()).into());
         }
     }
-    texts.into_iter().map(|text| c_string(text.into_vec(), "the environment")).collect()
+    let sockets = texts.into_iter().map(|text| c_string(text.into_vec(), "the environment"));
+    variables_of(&plan.launch)?.into_iter().map(Ok).chain(sockets).collect()
 }
 
 fn variable(name: &str, value: &OsStr) -> OsString {
@@ -276,7 +284,7 @@ fn variable(name: &str, value: &OsStr) -> OsString {
 }
 
 /// The arguments of the exec: the loader's own come first where the loader is the image.
-fn argv(launch: &Launch) -> Result<Vec<CString>, Refusal> {
+pub(super) fn argv(launch: &Launch) -> Result<Vec<CString>, Refusal> {
     let own = launch.argv.iter().cloned();
     let all: Vec<OsString> = match (&launch.image, launch.argv.split_first()) {
         (Image::LoaderCopy(loader), Some((name, rest))) => {
@@ -352,7 +360,11 @@ impl Ready {
 
 /// What a failed exec means to an operator.
 pub fn exec_refusal(plan: &Plan, errno: Errno) -> Refusal {
-    let program = plan.launch.program.display();
+    exec_refusal_of(&plan.launch, errno)
+}
+
+pub(super) fn exec_refusal_of(launch: &Launch, errno: Errno) -> Refusal {
+    let program = launch.program.display();
     let hint = match errno {
         Errno::EACCES => "check execute permission on it and its loader; a mount with noexec forbids it too",
         Errno::EAGAIN => "the user has too many processes: RLIMIT_NPROC counts all of that uid on this machine",
@@ -371,7 +383,7 @@ pub fn exec_refusal(plan: &Plan, errno: Errno) -> Refusal {
     Refusal::new(exit, format!("`{program}` could not be executed: {}", errno.desc()), hint)
 }
 
-fn cannot(what: &str, errno: Errno) -> Refusal {
+pub(super) fn cannot(what: &str, errno: Errno) -> Refusal {
     Refusal::host(
         format!("{what} failed: {}", errno.desc()),
         "an outer sandbox may forbid it; `portcullis check` shows what this host can give",

@@ -11,6 +11,7 @@ pub mod image;
 pub mod launcher;
 pub mod manager;
 pub mod open;
+pub mod printer;
 pub mod roles;
 pub mod sanitise;
 mod slice;

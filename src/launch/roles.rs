@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::bundle::BundleEnds;
 use super::command::Command;
 use super::open::Removable;
+use super::printer::CommandEnds;
 use super::slice::Cut;
 use super::{image, launcher, short_of, slice};
 use crate::plan::{FetchPlan, Plan};
@@ -71,12 +72,13 @@ pub struct Fetcher {
 pub fn start_fetcher(
     plan: &Plan,
     ends: &mut BundleEnds,
+    commands: Vec<CommandEnds>,
     end: Instant,
     check: bool,
 ) -> Result<Option<Fetcher>, Refusal> {
     let Some(fetch) = &plan.fetch else { return Ok(None) };
     let left = end.saturating_duration_since(Instant::now());
-    let Cut { slice, gifts, single_use, region } = slice::cut(plan, fetch, ends, left, check)?;
+    let Cut { slice, gifts, single_use, region } = slice::cut(plan, fetch, ends, commands, left, check)?;
     if gifts.len() > wire::MOST_DESCRIPTORS {
         return Err(Refusal::config(
             format!("{} files are needed at once, and {} can be handed over", gifts.len(), wire::MOST_DESCRIPTORS),

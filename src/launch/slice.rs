@@ -1,20 +1,23 @@
 //! The fetcher's slice: the plan's part of it, and the list of descriptors that goes with it.
 
+mod aws;
+
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::plan::{FetchPlan, IdentityFile, KeepPlan, Key, LoginPlan, Plan, SecretPlan, StorePlan};
+use crate::plan::{ExecPlan, FetchPlan, IdentityFile, KeepPlan, Key, LoginPlan, Plan, SecretPlan, StorePlan};
 use crate::refusal::Refusal;
 use crate::sys::hidden;
 use crate::sys::memory::{self, Purpose};
 use crate::wire::slice::{
-    AgeKey, Credential, FetcherCage, KeeperSlice, Kept, KeptStore, OutputFile, Outputs, Place, Slice, VaultLogin,
-    VaultStore, Wanted,
+    AgeKey, Credential, ExecOutput, FetcherCage, KeeperSlice, Kept, KeptStore, OutputFile, Outputs, Place, Slice,
+    VaultLogin, VaultStore, Wanted,
 };
 
 use super::bundle::BundleEnds;
 use super::open::{self, Removable};
+use super::printer::CommandEnds;
 use super::short_of;
 use super::volume::Volumes;
 
@@ -29,7 +32,14 @@ pub struct Cut {
 
 /// The slice, and the files to give with it. Everything is opened here, by init, with the rights it was started with: the
 /// fetcher itself then needs none.
-pub fn cut(plan: &Plan, fetch: &FetchPlan, ends: &mut BundleEnds, left: Duration, check: bool) -> Result<Cut, Refusal> {
+pub fn cut(
+    plan: &Plan,
+    fetch: &FetchPlan,
+    ends: &mut BundleEnds,
+    commands: Vec<CommandEnds>,
+    left: Duration,
+    check: bool,
+) -> Result<Cut, Refusal> {
     let mut bag = Bag { gifts: Vec::new(), single_use: None, region: None };
     let mut volumes = Volumes::new(nix::unistd::geteuid().is_root());
     let secrets = fetch
@@ -39,7 +49,12 @@ pub fn cut(plan: &Plan, fetch: &FetchPlan, ends: &mut BundleEnds, left: Duration
         .collect::<Result<Vec<_>, Refusal>>()?;
     let age = fetch.age.as_ref().map(|key| age_key(key, &mut bag)).transpose()?;
     let vault = fetch.vault.as_ref().map(|store| vault(store, &mut bag)).transpose()?;
-    let cage = cage(fetch);
+    let aws = fetch.aws.as_ref().map(|store| aws::part(store, &mut bag)).transpose()?;
+    let printed = fetch.exec.iter().zip(commands);
+    let exec = printed
+        .map(|(command, ends)| output_of(command, ends, &mut volumes, &mut bag))
+        .collect::<Result<Vec<_>, Refusal>>()?;
+    let cage = cage(fetch, fetch.ports(), fetch.resolves());
     let outputs = outputs(plan, ends, &mut bag)?;
     let slice = Slice {
         check,
@@ -47,6 +62,8 @@ pub fn cut(plan: &Plan, fetch: &FetchPlan, ends: &mut BundleEnds, left: Duration
         secrets,
         age,
         vault,
+        aws,
+        exec,
         outputs,
         must_not_contain: fetch.must_not_contain.clone(),
         cage,
@@ -54,12 +71,12 @@ pub fn cut(plan: &Plan, fetch: &FetchPlan, ends: &mut BundleEnds, left: Duration
     Ok(Cut { slice, gifts: bag.gifts, single_use: bag.single_use, region: bag.region })
 }
 
-fn cage(fetch: &FetchPlan) -> FetcherCage {
+fn cage(fetch: &FetchPlan, connect: Vec<u16>, resolve: bool) -> FetcherCage {
     FetcherCage {
         ids: fetch.ids,
         address_space: fetch.address_space,
-        connect: fetch.vault.iter().flat_map(|store| store.ports.clone()).collect(),
-        resolve: fetch.vault.as_ref().is_some_and(|store| store.resolve),
+        connect,
+        resolve,
         landlock_abi: fetch.landlock_abi,
     }
 }
@@ -82,7 +99,7 @@ pub fn cut_for_keeper(plan: &Plan, kept: &[Kept], region: OwnedFd) -> Result<(Ke
         region: bag.put(region),
         kept: kept.to_vec(),
         ahead_ms: u64::try_from(plan.stop.timeout.as_millis()).unwrap_or(u64::MAX),
-        cage: cage(fetch),
+        cage: cage(fetch, store.ports.clone(), store.resolve),
     };
     Ok((slice, bag.gifts))
 }
@@ -94,6 +111,22 @@ fn wanted(secret: &SecretPlan, volumes: &mut Volumes, bag: &mut Bag) -> Result<W
         file: secret.file.as_deref().map(|path| bag.open(&volumes.path(path))).transpose()?,
         max_age_secs: secret.max_age.map(|age| age.as_secs()),
         base64: secret.base64,
+    })
+}
+
+fn output_of(
+    command: &ExecPlan,
+    ends: CommandEnds,
+    volumes: &mut Volumes,
+    bag: &mut Bag,
+) -> Result<ExecOutput, Refusal> {
+    Ok(ExecOutput {
+        name: command.name.clone(),
+        raw: command.raw,
+        output: bag.put(ends.output),
+        inputs: command.inputs.iter().map(|input| wanted(input, volumes, bag)).collect::<Result<_, _>>()?,
+        credentials: ends.credentials.map(|fd| bag.put(fd)),
+        stdin: command.stdin.zip(ends.stdin.map(|fd| bag.put(fd))),
     })
 }
 

@@ -1,11 +1,16 @@
 //! The fetcher's work, decided: which files it gets, which store it talks to, and what it is confined to.
 
+mod aws;
+pub mod exec;
+
+pub use aws::near_port;
+
 use std::path::{Path, PathBuf};
 
 use super::model::{ClientFiles, FetchPlan, IdentityFile, Key, LoginPlan, SecretPlan, StorePlan};
 use super::{Host, keep};
 use crate::config::model::{Age, Leases, Secret, Vault, VaultAuth, Wrapping};
-use crate::config::reference::Source;
+use crate::config::reference::{Reference, Source};
 use crate::config::values::SecretName;
 use crate::config::{Config, Loaded};
 use crate::host::{Started, paths};
@@ -31,13 +36,17 @@ pub fn decide(
         return Ok(None);
     }
     let places = Places { folder: &loaded.folder, credentials: credentials_directory(started) };
-    let uses = |source| config.secrets.values().any(|secret| secret.from.source == source);
+    let ids = fetcher_ids(loaded, host, workload, notes)?;
+    let exec = exec::decide(loaded, host, started, &places, ids, notes)?;
+    let inputs = || exec.iter().flat_map(|command| &command.inputs).map(|input| input.from.source);
+    let uses = |source| config.secrets.values().map(|secret| secret.from.source).chain(inputs()).any(|s| s == source);
     let age = uses(Source::Age).then(|| age_key(&config.age, &places)).transpose()?;
     let vault = match &config.vault {
         Some(vault) if uses(Source::Vault) => Some(store(config, vault, &places, notes)?),
         _ => None,
     };
     notes.extend(vault.iter().flat_map(store_notes));
+    let aws = config.aws.as_ref().filter(|_| uses(Source::Aws)).map(|aws| aws::decide(aws, &places)).transpose()?;
     let secrets = config
         .secrets
         .iter()
@@ -48,7 +57,9 @@ pub fn decide(
         address_space: if matches!(age, Some(Key::Passphrase(_))) { ADDRESS_SPACE_FOR_SCRYPT } else { ADDRESS_SPACE },
         age,
         vault,
-        ids: fetcher_ids(loaded, host, workload, notes)?,
+        aws,
+        exec,
+        ids,
         must_not_contain: haystack(loaded, started),
         landlock_abi: host.kernel.landlock.unwrap_or(0),
     }))
@@ -97,11 +108,7 @@ impl Places<'_> {
 fn wanted(name: &SecretName, secret: &Secret, places: &Places<'_>) -> Result<SecretPlan, Refusal> {
     let from = &secret.from;
     let key = format!("secrets.{name}");
-    let file = match from.source {
-        Source::Age => Some(places.file(&from.path, &key)?),
-        Source::File => Some(places.file(&format!("{}/{}", from.path.trim_end_matches('/'), from.field), &key)?),
-        Source::Vault => None,
-    };
+    let file = local_file(from, &key, places)?;
     Ok(SecretPlan {
         name: name.to_string(),
         from: from.clone(),
@@ -109,6 +116,15 @@ fn wanted(name: &SecretName, secret: &Secret, places: &Places<'_>) -> Result<Sec
         max_age: secret.max_age.map(|age| age.duration()),
         base64: secret.encoding.is_some(),
     })
+}
+
+/// The file that init opens for a reference, at the sources whose values are files of this host.
+fn local_file(from: &Reference, key: &str, places: &Places<'_>) -> Result<Option<PathBuf>, Refusal> {
+    match from.source {
+        Source::Age => places.file(&from.path, key).map(Some),
+        Source::File => places.file(&format!("{}/{}", from.path.trim_end_matches('/'), from.field), key).map(Some),
+        Source::Aws | Source::Exec | Source::Vault => Ok(None),
+    }
 }
 
 fn age_key(age: &Age, places: &Places<'_>) -> Result<Key, Refusal> {

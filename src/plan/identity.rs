@@ -3,7 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::model::{Cage, FetchPlan, Grant, GrantKind};
+use super::fetch::exec::READ;
+use super::model::{Cage, FetchPlan, Grant, GrantKind, SecretPlan};
 use super::readers;
 use crate::config::reference::Source;
 use crate::host::aliases;
@@ -26,7 +27,8 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
     let Some(fetch) = fetch else { return Ok(()) };
     for (what, path) in files(fetch) {
         one_name_alone(what, &path)?;
-        if let Some(grant) = covering(&cage.landlock.grants, &path, |_| true)? {
+        let found = covering(&cage.landlock.grants, &path, |_| true)?;
+        if let Some(grant) = found.or_else(|| within(&cage.landlock.grants, &path)) {
             return Err(exposed(what, &path, grant, "read"));
         }
         let single_use = fetch.vault.as_ref().and_then(|store| store.single_use_file());
@@ -44,12 +46,14 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
             ));
         }
     }
-    if let Some(store) = &fetch.vault
-        && let Some(grant) = covering(&cage.landlock.grants, &store.ca, |grant| grant.kind == GrantKind::Write)?
-    {
-        return Err(exposed("the authority that vouches for the store", &store.ca, grant, "change"));
+    let authorities = fetch.vault.iter().map(|store| &store.ca).chain(fetch.aws.iter().map(|store| &store.ca));
+    for ca in authorities {
+        if let Some(grant) = covering(&cage.landlock.grants, ca, |grant| grant.kind == GrantKind::Write)? {
+            return Err(exposed("the authority that vouches for the store", ca, grant, "change"));
+        }
     }
-    for secret in fetch.secrets.iter().filter(|secret| secret.from.source == Source::Age) {
+    out_of_reach_of_the_link(fetch, cage)?;
+    for secret in all_secrets(fetch).filter(|secret| secret.from.source == Source::Age) {
         let Some(path) = &secret.file else { continue };
         if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write)? {
             return Err(exposed("the sealed file", path, grant, "change"));
@@ -58,10 +62,47 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
     Ok(())
 }
 
+/// Those that are handed on, and those that a command logs in with.
+fn all_secrets(fetch: &FetchPlan) -> impl Iterator<Item = &SecretPlan> {
+    fetch.secrets.iter().chain(fetch.exec.iter().flat_map(|command| &command.inputs))
+}
+
+/// Refuses a plan that lets the workload change what a command is or reads: it would run, with its identity, at the next start.
+pub fn keep_commands_out_of_change(fetch: Option<&FetchPlan>, cage: &Cage) -> Result<(), Refusal> {
+    let writes = |grant: &Grant| grant.kind == GrantKind::Write;
+    for command in fetch.iter().flat_map(|fetch| &fetch.exec) {
+        let own = command.cage.landlock.grants.iter().filter(|grant| grant.from != "the system's own");
+        let paths = own.map(|grant| &grant.path).chain([&command.launch.program]).chain(&command.launch.scripts);
+        for path in paths {
+            let beneath = |grant: &&Grant| writes(grant) && grant.path.starts_with(path);
+            let found = covering(&cage.landlock.grants, path, writes)?;
+            if let Some(grant) = found.or_else(|| cage.landlock.grants.iter().find(beneath)) {
+                return Err(exposed(&format!("what [exec.{}] runs or reads", command.name), path, grant, "change"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A port is granted on any address, and what gives credentials on a link gives them to the workload too.
+fn out_of_reach_of_the_link(fetch: &FetchPlan, cage: &Cage) -> Result<(), Refusal> {
+    let Some(uri) = fetch.aws.as_ref().and_then(|store| store.login.near()) else { return Ok(()) };
+    let port = super::fetch::near_port(uri);
+    if cage.landlock.connect.as_ref().is_none_or(|ports| ports.contains(&port)) {
+        return Err(Refusal::config(
+            format!(
+                "the workload could ask {uri} for the identity for aws: its port is granted, and a port is granted on any address"
+            ),
+            "leave that port out of confine.connect, or log in by web-identity, profile or keys",
+        ));
+    }
+    Ok(())
+}
+
 /// Everything that the workload must not read, with what it is to people.
 pub fn files(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
     let mut paths = logins(fetch);
-    let files = fetch.secrets.iter().filter(|secret| secret.from.source == Source::File);
+    let files = all_secrets(fetch).filter(|secret| secret.from.source == Source::File);
     paths.extend(files.filter_map(|secret| secret.file.clone()).map(|path| ("the secret's file", path)));
     paths
 }
@@ -72,6 +113,10 @@ pub fn logins(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
     paths.extend(fetch.age.as_ref().map(|key| ("the age key", key.path().clone())));
     let store = fetch.vault.iter().flat_map(|store| store.identity_files());
     paths.extend(store.map(|path| ("the store's identity", path.clone())));
+    let aws = fetch.aws.iter().filter_map(|store| store.login.identity_file());
+    paths.extend(aws.map(|path| ("the identity for aws", path.clone())));
+    let read = fetch.exec.iter().flat_map(|command| &command.cage.landlock.grants).filter(|grant| grant.from == READ);
+    paths.extend(read.map(|grant| ("what a command logs in with", grant.path.clone())));
     paths
 }
 
@@ -92,10 +137,17 @@ fn covering<'a>(
     }))
 }
 
+/// The grant of something inside a directory that must stay out of reach as a whole.
+fn within<'a>(grants: &'a [Grant], path: &Path) -> Option<&'a Grant> {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    grants.iter().find(|grant| grant.path.starts_with(&real))
+}
+
 /// A second hard link may lie anywhere, and a grant of that place is a grant of the file.
 fn one_name_alone(what: &str, path: &Path) -> Result<(), Refusal> {
     match path.metadata() {
-        Ok(metadata) if metadata.nlink() > 1 => Err(Refusal::config(
+        // A directory has one for each directory in it, and can have no other.
+        Ok(metadata) if metadata.nlink() > 1 && !metadata.is_dir() => Err(Refusal::config(
             format!(
                 "{what} `{}` has {} hard links, so it may lie within reach by another name",
                 path.display(),

@@ -17,9 +17,11 @@ mod notify;
 mod readers;
 mod show;
 
+pub use fetch::exec::of_command;
 pub use model::{
-    Cage, ClientFiles, Delivery, EnvDelivery, FetchPlan, FileOut, Grant, GrantKind, IdentityFile, Ids, Image, KeepPlan,
-    Key, LandlockPlan, Launch, LoginPlan, Notify, Plan, Rewrite, SecretPlan, Stop, StorePlan, SyscallPlan,
+    AwsLoginPlan, AwsPlan, Cage, ClientFiles, Delivery, EnvDelivery, ExecPlan, FetchPlan, FileOut, Grant, GrantKind,
+    IdentityFile, Ids, Image, KeepPlan, Key, LandlockPlan, Launch, LoginPlan, Notify, Plan, Rewrite, SecretPlan, Stop,
+    StorePlan, SyscallPlan,
 };
 pub use show::{json, summary, text};
 
@@ -63,6 +65,7 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
         Origin::CommandLine => None,
     };
     identity::keep_out_of_change(file.as_deref(), &cage)?;
+    identity::keep_commands_out_of_change(fetch.as_ref(), &cage)?;
     let plan = Plan {
         deadline: config.deadline.duration(),
         stop: stop(&config.workload),

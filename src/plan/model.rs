@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::lease_end::OnLeaseEnd;
-use crate::config::model::{Dns, FileFormat, Leases, Limit, Mode, MountKind, Profile, TlsVersion};
+use crate::config::model::{Assume, Dns, FileFormat, Leases, Limit, Mode, MountKind, Profile, TlsVersion};
 use crate::config::reference::Reference;
 
 /// The whole start.
@@ -187,11 +187,87 @@ pub struct FetchPlan {
     pub secrets: Vec<SecretPlan>,
     pub age: Option<Key>,
     pub vault: Option<StorePlan>,
+    pub aws: Option<AwsPlan>,
+    /// The commands to run, in the order of their names.
+    pub exec: Vec<ExecPlan>,
     /// The fetcher's own ids, when started as root.
     pub ids: Option<(u32, u32)>,
     pub address_space: u64,
     pub must_not_contain: Vec<String>,
     pub landlock_abi: u32,
+}
+
+/// AWS Secrets Manager in one region.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AwsPlan {
+    pub region: String,
+    pub endpoint: String,
+    pub sts: String,
+    /// Of all addresses that are asked, and whether one of them is a name.
+    pub ports: Vec<u16>,
+    pub resolve: bool,
+    pub ca: PathBuf,
+    pub min_tls: TlsVersion,
+    pub login: AwsLoginPlan,
+    pub assume: Option<Assume>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AwsLoginPlan {
+    WebIdentity { role_arn: String, token: PathBuf },
+    Container { uri: String, token: Option<PathBuf> },
+    Instance { endpoint: String },
+    Profile { file: PathBuf, profile: String },
+    Keys { access_key_id: String, secret: PathBuf },
+}
+
+impl AwsLoginPlan {
+    /// The file that must stay out of the workload's reach.
+    pub fn identity_file(&self) -> Option<&PathBuf> {
+        match self {
+            AwsLoginPlan::WebIdentity { token, .. } => Some(token),
+            AwsLoginPlan::Container { token, .. } => token.as_ref(),
+            AwsLoginPlan::Profile { file, .. } | AwsLoginPlan::Keys { secret: file, .. } => Some(file),
+            AwsLoginPlan::Instance { .. } => None,
+        }
+    }
+
+    /// The address on this machine's links that gives credentials to whoever asks.
+    pub fn near(&self) -> Option<&String> {
+        match self {
+            AwsLoginPlan::Container { uri, .. } => Some(uri),
+            AwsLoginPlan::Instance { endpoint } => Some(endpoint),
+            _ => None,
+        }
+    }
+}
+
+impl FetchPlan {
+    /// The ports of all stores.
+    pub fn ports(&self) -> Vec<u16> {
+        let vault = self.vault.iter().flat_map(|store| &store.ports);
+        vault.chain(self.aws.iter().flat_map(|store| &store.ports)).copied().collect()
+    }
+
+    /// Whether one of them has a name.
+    pub fn resolves(&self) -> bool {
+        self.vault.as_ref().is_some_and(|store| store.resolve) || self.aws.as_ref().is_some_and(|store| store.resolve)
+    }
+}
+
+/// A command that prints secrets: a program in a cage of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExecPlan {
+    /// `NAME` of `[exec.NAME]`.
+    pub name: String,
+    /// Whether it prints one value as it is, or fields.
+    pub raw: bool,
+    pub launch: Launch,
+    pub cage: Cage,
+    /// What it logs in with, beside the files that its cage lets it read.
+    pub inputs: Vec<SecretPlan>,
+    /// Which of the inputs is its standard input.
+    pub stdin: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

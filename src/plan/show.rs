@@ -1,5 +1,7 @@
 //! The plan in words: one screen for a person, JSON for a program, one line for the log of a start.
 
+mod exec;
+
 use std::time::Duration;
 
 use serde_json::json;
@@ -81,6 +83,9 @@ pub fn text(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
     );
     out.line("limits", &limits(plan));
     secrets(plan, live, now, &mut out);
+    for command in plan.fetch.iter().flat_map(|fetch| &fetch.exec) {
+        out.line("commands", &exec::text(command));
+    }
     out.line("delivery", &delivery(&plan.delivery));
     out.line(
         "mode",
@@ -325,6 +330,7 @@ pub fn json(plan: &Plan, live: Option<&[Vouched]>, now: i64) -> String {
             Notify::Pass { .. } => "pass",
         }),
         "secrets": secrets.collect::<Vec<_>>(),
+        "commands": plan.fetch.iter().flat_map(|fetch| &fetch.exec).map(exec::json).collect::<Vec<_>>(),
         "delivery": {
             "pipe": plan.delivery.pipe,
             "stdin": plan.delivery.stdin,

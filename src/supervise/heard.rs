@@ -20,6 +20,10 @@ impl Preparation<'_> {
             Source::Signals => self.hear_signals(),
             Source::Launcher => self.hear_launcher().map_err(Stopped::from),
             Source::Fetcher => self.hear_fetcher().map_err(Stopped::from),
+            Source::Command => {
+                self.print_what_commands_say();
+                Ok(())
+            }
             Source::LauncherLog | Source::FetcherLog => {
                 self.print_logs();
                 Ok(())
@@ -85,6 +89,7 @@ impl Preparation<'_> {
 
     fn reap(&mut self) -> Result<(), Stopped> {
         let broken = |errno| Refusal::internal(format!("waitpid: {errno}"));
+        self.end_what_commands_left()?;
         while let Reaped::Child(pid, ended) = reap_one().map_err(broken)? {
             if matches!(ended, Ended::Stopped(_) | Ended::Continued) {
                 continue;
@@ -96,6 +101,8 @@ impl Preparation<'_> {
             } else if self.keeping.as_ref().is_some_and(|keeping| keeping.pid() == pid) {
                 self.hear_keeper()?;
                 return Err(died("keeper", ended).into());
+            } else {
+                self.command_ended(pid, ended)?;
             }
         }
         Ok(())
@@ -159,6 +166,7 @@ impl Preparation<'_> {
                 let borrowed: Vec<BorrowedFd<'_>> = gifts.iter().map(AsFd::as_fd).collect();
                 let give = Frame::new(Tag::Give, gifts.len() as u64, 0, 0);
                 fetching.role.channel.send(give, &borrowed).map_err(|error| broke(format!("the fetcher {error}")))?;
+                fetching.given = true;
             }
             Tag::Secret if frame.a == self.notes.len() as u64 => {
                 let set_at = (frame.c != NO_TIME).then_some(frame.c as i64);

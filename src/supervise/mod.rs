@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod commands;
 mod denials;
 mod denied;
 mod descendants;

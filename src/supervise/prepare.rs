@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use nix::unistd::Pid;
 
+use super::commands::Running;
 use super::denials::Denials;
 use super::heard::broke;
 use super::keeping::Keeping;
@@ -80,6 +81,8 @@ enum Errand {
 pub(super) struct Fetching {
     pub(super) role: Role,
     pub(super) gifts: Vec<OwnedFd>,
+    /// The gifts were sent: it hears of commands from then on.
+    pub(super) given: bool,
     pub(super) single_use: Option<Removable>,
     pub(super) region: Option<OwnedFd>,
     pub(super) allowance: Allowance,
@@ -104,6 +107,7 @@ pub(super) struct Preparation<'a> {
     pub(super) signals: OwnedFd,
     pub(super) launching: Option<Launching>,
     pub(super) fetching: Option<Fetching>,
+    pub(super) commands: Vec<Running>,
     pub(super) denials: Option<Denials>,
     pub(super) ends: BundleEnds,
     pub(super) held: Vec<Arrived>,
@@ -132,6 +136,7 @@ pub(super) enum Source {
     LauncherLog,
     Fetcher,
     FetcherLog,
+    Command,
     Keeper,
 }
 
@@ -166,6 +171,7 @@ impl<'a> Preparation<'a> {
             signals,
             launching,
             fetching: None,
+            commands: Vec::new(),
             denials: None,
             ends,
             held: Vec::new(),
@@ -184,10 +190,12 @@ impl<'a> Preparation<'a> {
 
     fn start_fetcher(&mut self, errand: Errand) -> Result<(), Refusal> {
         let secrets = self.plan.fetch.as_ref().map_or(0, |fetch| fetch.secrets.len());
-        let started = roles::start_fetcher(self.plan, &mut self.ends, self.end, errand == Errand::Check)?;
+        let commands = self.start_commands()?;
+        let started = roles::start_fetcher(self.plan, &mut self.ends, commands, self.end, errand == Errand::Check)?;
         self.fetching = started.map(|Fetcher { role, gifts, single_use, region }| Fetching {
             role,
             gifts,
+            given: false,
             single_use,
             region,
             allowance: Allowance::fetcher(secrets),
@@ -276,6 +284,9 @@ impl<'a> Preparation<'a> {
     }
 
     fn too_late(&self) -> Refusal {
+        if let Some(refusal) = self.command_too_late() {
+            return refusal;
+        }
         const LOADED: &str = "see what else loads this host, or raise `deadline`";
         let (waiting, hint) = match (&self.launching, &self.fetching) {
             (_, Some(Fetching { ended: None, .. })) => {
@@ -301,19 +312,14 @@ impl<'a> Preparation<'a> {
             names.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(source, _)| source).collect::<Vec<_>>()
         };
         // Frames before deaths: a role may say its last word and end at once.
-        for source in [
-            Source::LauncherLog,
-            Source::FetcherLog,
-            Source::Launcher,
-            Source::Fetcher,
-            Source::Keeper,
-            Source::Signals,
-        ] {
+        let logs = [Source::LauncherLog, Source::FetcherLog, Source::Command];
+        let frames = [Source::Launcher, Source::Fetcher, Source::Keeper, Source::Signals];
+        for source in logs.into_iter().chain(frames) {
             if ready.contains(&source) {
                 self.hear(source)?;
             }
         }
-        Ok(())
+        Ok(self.tell_of_commands()?)
     }
 
     fn sources(&self) -> Vec<(Source, BorrowedFd<'_>)> {
@@ -330,12 +336,14 @@ impl<'a> Preparation<'a> {
             }
             sources.extend(fetching.role.log.as_fd().map(|fd| (Source::FetcherLog, fd)));
         }
+        sources.extend(self.command_errors().map(|fd| (Source::Command, fd)));
         sources.extend(self.keeping.iter().flat_map(Keeping::descriptors).map(|fd| (Source::Keeper, fd)));
         sources
     }
 
     /// Ends what was started and waits for it: nothing is left behind. Both roles die of KILL at once, so this is short.
     fn end_all(&mut self) {
+        self.end_commands();
         let launcher = self.launching.iter().filter(|l| l.ended.is_none()).map(|l| l.launcher.role.pid);
         let fetcher = self.fetching.iter().filter(|f| f.ended.is_none()).map(|f| f.role.pid);
         let pids: Vec<Pid> = launcher.chain(fetcher).collect();

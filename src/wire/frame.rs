@@ -38,6 +38,8 @@ pub enum Tag {
     Refused = 5,
     /// Init to fetcher: a = number of descriptors that travel with the frame.
     Give = 16,
+    /// Init to fetcher: a command has ended, and well. a = its index.
+    Ended = 19,
     /// Init to launcher: the bundle is complete; become the workload.
     Go = 17,
     /// Init to keeper: the end; give up what was minted.
@@ -86,7 +88,7 @@ impl Reason {
 /// `set_at` where no store vouches for a time.
 pub const NO_TIME: u64 = i64::MIN as u64;
 
-const TAGS: [Tag; 18] = [
+const TAGS: [Tag; 19] = [
     Tag::Ready,
     Tag::Secret,
     Tag::Bundle,
@@ -103,6 +105,7 @@ const TAGS: [Tag; 18] = [
     Tag::Unrenewed,
     Tag::GivenUp,
     Tag::Give,
+    Tag::Ended,
     Tag::Go,
     Tag::GiveUp,
 ];
@@ -207,7 +210,7 @@ mod tests {
         let good = Frame::new(Tag::Bundle, 1, 2, 3).encode();
         assert_eq!(Frame::decode(&good[..31]), None);
         assert_eq!(Frame::decode(&[&good[..], &[0]].concat()), None);
-        for (at, value) in [(0, 0), (1, 0), (1, 19), (1, 255), (2, 1), (7, 1)] {
+        for (at, value) in [(0, 0), (1, 0), (1, 20), (1, 255), (2, 1), (7, 1)] {
             let mut bad = good;
             bad[at] = value;
             assert_eq!(Frame::decode(&bad), None, "byte {at} = {value}");

@@ -6,13 +6,15 @@
 #![forbid(unsafe_code)]
 
 mod channel;
+mod foreign;
 mod frame;
 mod report;
 pub mod slice;
 
 pub use channel::{Channel, MOST_DESCRIPTORS, WireError, pair};
+pub use foreign::ForeignLines;
 pub use frame::{Allowance, Frame, NO_END, NO_TIME, Reason, Tag};
-pub use report::{LogLines, Reporter};
+pub use report::{LogLines, Reporter, write_refusal};
 
 /// A re-executed role's descriptors, by contract: its socket, and its slice of the plan. Standard error is its log pipe.
 pub const ROLE_SOCKET: i32 = 3;

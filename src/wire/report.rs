@@ -38,12 +38,17 @@ impl Reporter {
 
     /// Sends the refusal: text first, then the frame, so that init finds the text waiting.
     pub fn refuse(&self, refusal: &Refusal) -> Result<(), WireError> {
-        let text = format!("{WHAT}{}\n{HINT}{}\n", escape(&refusal.what), escape(&refusal.hint));
         // A log pipe that init no longer reads loses the words, not the refusal: the frame still carries the code.
-        let written = write_all(self.log.as_fd(), text.as_bytes());
+        let written = write_refusal(self.log.as_fd(), refusal);
         self.channel.send(Frame::new(Tag::Refused, refusal.exit.code().into(), 0, 0), &[])?;
         written
     }
+}
+
+/// The words of a refusal, for [`LogLines::refusal`] to find.
+pub fn write_refusal(log: BorrowedFd<'_>, refusal: &Refusal) -> Result<(), WireError> {
+    let text = format!("{WHAT}{}\n{HINT}{}\n", escape(&refusal.what), escape(&refusal.hint));
+    write_all(log, text.as_bytes())
 }
 
 fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), WireError> {
@@ -111,6 +116,11 @@ impl LogLines {
                 printable.push(format!("portcullis: {}: {text}", self.name));
             }
         }
+    }
+
+    /// Whether the words of a refusal have come.
+    pub fn has_refusal(&self) -> bool {
+        self.what.is_some() && self.hint.is_some()
     }
 
     /// The refusal that a frame with this code announced.

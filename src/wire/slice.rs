@@ -21,6 +21,8 @@ pub struct Slice {
     pub secrets: Vec<Wanted>,
     pub age: Option<AgeKey>,
     pub vault: Option<VaultStore>,
+    pub aws: Option<AwsStore>,
+    pub exec: Vec<ExecOutput>,
     pub outputs: Outputs,
     /// Texts in which no fetched value may stand: the config, the command, the environment.
     pub must_not_contain: Vec<String>,
@@ -77,6 +79,44 @@ pub struct Credential {
     pub wrapped_path: Option<String>,
     /// Init waits to hear that it was used, and removes the file.
     pub single_use: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AwsStore {
+    pub region: String,
+    /// `https://host[:port]`, as is the security token service's.
+    pub endpoint: String,
+    pub sts: String,
+    pub ca: Place,
+    pub min_tls: TlsVersion,
+    pub login: AwsLogin,
+    /// A role to take on, and the external id that it asks for.
+    pub assume: Option<(String, Option<String>)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum AwsLogin {
+    WebIdentity { role_arn: String, token: Place },
+    Container { uri: String, token: Option<Place> },
+    Instance { endpoint: String },
+    Profile { file: Place, profile: String },
+    Keys { access_key_id: String, secret: Place },
+}
+
+/// A command that runs beside the fetcher: what it prints, and what it is given to log in with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExecOutput {
+    /// `NAME` of `[exec.NAME]`.
+    pub name: String,
+    /// Whether it prints one value as it is, or fields.
+    pub raw: bool,
+    /// What it prints: the read end.
+    pub output: Place,
+    pub inputs: Vec<Wanted>,
+    /// Where all inputs go, as JSON.
+    pub credentials: Option<Place>,
+    /// Where one of the inputs goes, as it is.
+    pub stdin: Option<(usize, Place)>,
 }
 
 /// Where the bundle goes. Each place is the write end of a pipe, or a memfd to fill and seal.

@@ -4,6 +4,7 @@
 
 #![allow(dead_code)] // each test binary uses a part
 
+pub mod aws;
 pub mod bao;
 pub mod ca;
 pub mod database;

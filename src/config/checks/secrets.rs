@@ -6,7 +6,6 @@ use super::Check;
 use crate::config::Config;
 use crate::config::fault::{Fault, place};
 use crate::config::model::{Deliver, FileDelivery, FileFormat, Secret};
-use crate::config::reference::Source;
 use crate::config::values::{EnvName, SecretName};
 
 /// The pipe's document and the plan's slices are bounded by it.
@@ -42,23 +41,22 @@ fn distinct_names(secrets: &Secrets) -> Check {
 
 fn one(name: &SecretName, secret: &Secret) -> Check {
     let here = place!["secrets", name.as_str()];
-    let known = |key: &&String| secret.from.source == Source::Vault && *key == "version";
-    if let Some(key) = secret.from.query.keys().find(|key| !known(key)) {
-        let what =
-            format!("`{name}`: {} references know no `{}`", secret.from.source.name(), super::super::text::echo(key));
+    let traits = secret.from.source.traits();
+    if let Some(key) = secret.from.query.keys().find(|key| !traits.query.contains(&key.as_str())) {
+        let what = format!("`{name}`: {} references know no `{}`", traits.name, super::super::text::echo(key));
         return Err(Fault::said(here, what, "remove what stands after `?`"));
     }
-    if secret.encoding.is_some() && secret.from.source != Source::Vault {
+    if secret.encoding.is_some() && !traits.base64 {
         return Err(Fault::said(
             here,
-            format!("`{name}` has an encoding, but {}: values are handed on as they are", secret.from.source.name()),
+            format!("`{name}` has an encoding, but {}: values are handed on as they are", traits.name),
             "remove encoding: it is for the fields of a vault that are no texts",
         ));
     }
-    if secret.max_age.is_some() && secret.from.source == Source::File {
+    if let Some(why) = traits.timeless.filter(|_| secret.max_age.is_some()) {
         return Err(Fault::said(
             here,
-            format!("`{name}` has a max_age, but a file's time is no proof of its age"),
+            format!("`{name}` has a max_age, but {why}"),
             "remove max_age, or keep the secret in an age: file made by `portcullis seal`, or in KV 2",
         ));
     }

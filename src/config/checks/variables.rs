@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Check;
 use crate::config::Config;
 use crate::config::fault::{Fault, Step, place};
+use crate::config::model::Env;
 use crate::config::values::EnvName;
 
 /// Set by portcullis itself or by its contract with a service manager.
@@ -75,8 +76,17 @@ struct Variable<'a> {
 }
 
 pub fn check(config: &Config) -> Check {
+    judge(variables(config))
+}
+
+/// The environment of another program that is started: `table` is where it stands.
+pub fn check_env(env: &Env, table: &[Step]) -> Check {
+    judge(of_env(env, table))
+}
+
+fn judge(variables: Vec<Variable<'_>>) -> Check {
     let mut seen: BTreeMap<&EnvName, &'static str> = BTreeMap::new();
-    for variable in variables(config) {
+    for variable in variables {
         not_ours(&variable)?;
         if let Some(other) = seen.insert(variable.name, variable.key) {
             return Err(twice(&variable, other));
@@ -89,14 +99,8 @@ pub fn check(config: &Config) -> Check {
 }
 
 fn variables(config: &Config) -> Vec<Variable<'_>> {
-    let mut all = Vec::new();
+    let mut all = of_env(&config.workload.env, &place!["workload"]);
     let mut push = |name, key, path: &[Step]| all.push(Variable { name, key, path: path.to_vec() });
-    for name in config.workload.env.set.keys() {
-        push(name, "env.set", &place!["workload", "env", "set", name.as_str()]);
-    }
-    for (index, name) in config.workload.env.pass.iter().enumerate() {
-        push(name, "env.pass", &place!["workload", "env", "pass", index]);
-    }
     for (index, name) in config.deliver.env.iter().enumerate() {
         push(name, "deliver.env", &place!["deliver", "env", index]);
     }
@@ -104,6 +108,18 @@ fn variables(config: &Config) -> Vec<Variable<'_>> {
         push(&file.var, "deliver.file", &place!["deliver", "file", index, "var"]);
     }
     all
+}
+
+fn of_env<'a>(env: &'a Env, table: &[Step]) -> Vec<Variable<'a>> {
+    let path = |last: [Step; 3]| [table, &last].concat();
+    let set =
+        env.set.keys().map(|name| Variable { name, key: "env.set", path: path(place!["env", "set", name.as_str()]) });
+    let pass = env.pass.iter().enumerate().map(|(index, name)| Variable {
+        name,
+        key: "env.pass",
+        path: path(place!["env", "pass", index]),
+    });
+    set.chain(pass).collect()
 }
 
 fn not_ours(variable: &Variable<'_>) -> Check {

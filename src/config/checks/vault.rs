@@ -151,7 +151,7 @@ fn address_is_a_server(address: &str) -> Check {
     Ok(())
 }
 
-fn is_host_and_port(authority: &str) -> bool {
+pub(super) fn is_host_and_port(authority: &str) -> bool {
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, port)) => {
             (host.parse::<std::net::Ipv6Addr>().is_ok(), port.strip_prefix(':').or((!port.is_empty()).then_some("?")))

@@ -3,7 +3,7 @@
 use super::Check;
 use crate::config::Config;
 use crate::config::fault::{Fault, Step, place};
-use crate::config::model::{Limit, Mode, VaultAuth};
+use crate::config::model::{AwsAuth, Limit, Mode, VaultAuth};
 use crate::config::signal::SignalName;
 
 pub fn check(config: &Config) -> Check {
@@ -77,7 +77,7 @@ fn command(command: &[String]) -> Check {
 }
 
 /// Values are named, not shown: a variable's may be nobody's business.
-fn no_nul(text: &str, name: &str, path: impl IntoIterator<Item = Step>) -> Check {
+pub(super) fn no_nul(text: &str, name: &str, path: impl IntoIterator<Item = Step>) -> Check {
     if text.contains('\0') {
         let what = format!("{name} has a NUL byte in it");
         return Err(Fault::said(path, what, "arguments, variables and file names cannot hold one: remove it"));
@@ -105,6 +105,19 @@ fn file_names(config: &Config) -> Check {
             | VaultAuth::Jwt { token_file, .. }
             | VaultAuth::Token { token_file, .. } => file_name("vault.auth.token_file", Some(token_file))?,
             VaultAuth::Cert { .. } => {}
+        }
+    }
+    if let Some(aws) = &config.aws {
+        file_name("aws.tls.ca", aws.tls.ca.as_ref())?;
+        match &aws.auth {
+            AwsAuth::WebIdentity { token_file, .. } | AwsAuth::Container { token_file, .. } => {
+                file_name("aws.auth.token_file", token_file.as_ref())?;
+            }
+            AwsAuth::Profile { file, .. } => file_name("aws.auth.file", Some(file))?,
+            AwsAuth::Keys { secret_access_key_file: file, .. } => {
+                file_name("aws.auth.secret_access_key_file", Some(file))?;
+            }
+            AwsAuth::Instance { .. } => {}
         }
     }
     let templates = config.deliver.file.iter().enumerate();

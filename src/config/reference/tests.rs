@@ -35,6 +35,11 @@ fn a_reference_is_shown_as_it_reads_back() {
         "file:secrets#.key",
         "vault:secret/a/data/b#x.y",
         "vault:kv/a#k?a=1&b=2",
+        "exec:bws",
+        "aws:prod/bot?stage=AWSPREVIOUS",
+        "aws:arn:aws:secretsmanager:eu-central-1:123456789012:secret:bot-AbCdEf#key?version=1-2",
+        "exec:bws?a=1",
+        "exec:bws#/a/0",
     ] {
         assert_eq!(takes(text).to_string(), text);
     }
@@ -42,9 +47,8 @@ fn a_reference_is_shown_as_it_reads_back() {
 
 #[test]
 fn every_source_is_in_the_table_by_its_name() {
-    for (name, source) in Source::ALL {
-        assert_eq!(source.name(), name);
-        assert_eq!(takes(&format!("{name}:a/b#c")).source, source);
+    for source in Source::ALL {
+        assert_eq!(takes(&format!("{}:a#c", source.name())).source, source);
     }
 }
 
@@ -77,7 +81,7 @@ fn an_unknown_source_is_not_echoed_unless_it_is_nearly_one() {
     for text in ["", "hunter2", "correct horse#battery", "https://user:password@host/#x", ":a#b"] {
         assert_eq!(
             refuses(text),
-            "this is no reference: it starts with none of age:, file:, vault:; \
+            "this is no reference: it starts with none of age:, aws:, exec:, file:, vault:; \
              write where the value is, never the value itself, such as \"age:secrets.env.age#API_KEY\""
         );
     }
@@ -119,4 +123,15 @@ fn a_vault_path_has_plain_parts_alone() {
         assert!(refuses(&format!("vault:{path}#k")).contains(why), "{path}");
     }
     takes("vault:secret/..x/.y/z..#k");
+}
+
+#[test]
+fn an_exec_path_is_the_name_of_a_table() {
+    for path in ["a/b", "1a", "a-b", "a b", "ä"] {
+        assert!(refuses(&format!("exec:{path}#k")).contains("no name of a table"), "{path}");
+    }
+    assert_eq!(takes("exec:bws").field, "");
+    for text in ["exec:bws#", "exec:bws#?a=1"] {
+        assert!(refuses(text).contains("its field is empty"), "{text}");
+    }
 }

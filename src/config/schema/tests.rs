@@ -92,5 +92,10 @@ fn patterns_and_parsers_agree() {
     agree::<Id>("Id", &["", "1", "bot", "000"], &ids, "is no id");
     agree::<UserSpec>("UserSpec", &["", "1:", "bot", "65532"], &ids, "is no id");
     let references = ["a", "/", ".", "..", "#", "?", "=", "&", "~", "~0", ":", "b", "\n", "ü", "#k", "?v=1"];
-    agree::<Reference>("Reference", &["age:", "file:", "vault:", "ag:"], &references, "is given twice");
+    agree::<Reference>(
+        "Reference",
+        &["age:", "aws:", "aws:x", "exec:", "exec:x", "file:", "vault:", "ag:"],
+        &references,
+        "is given twice",
+    );
 }

@@ -77,6 +77,12 @@ pub const FETCHER_RESOLVER: Conditional = Conditional {
     ],
 };
 
+/// What a command that prints secrets is refused, beside what every program is.
+pub const COMMAND_NEVER: &[Group] = &[Group {
+    who: "nobody",
+    why: "leaves the process group by which the command is ended with all that it started",
+    calls: calls![SYS_setpgid SYS_setsid],
+}];
 /// And with `run --explain-files`: paths as the program names them.
 pub const INIT_LOOKS: &[Group] = &[
     Group {

@@ -5,7 +5,7 @@
 //! into a closed `Trouble` at the border. The paths and bodies of requests are `vaultrs`'s where it has them; its client
 //! and transport stay out, because they read answers without a bound and keep error bodies in errors that print.
 
-mod address;
+pub(super) mod address;
 mod answer;
 mod call;
 mod cluster;
@@ -13,13 +13,13 @@ mod field;
 mod keep;
 mod location;
 mod login;
-mod retry;
+pub(super) mod retry;
 mod session;
 mod stamp;
-mod tls;
+pub(super) mod tls;
 mod transport;
-mod trouble;
-mod words;
+pub(super) mod trouble;
+pub(super) mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
