@@ -95,7 +95,7 @@ fn rule_2_no_secret_byte_stands_where_it_can_be_read() {
         }
     }
     if is_root() {
-        let memory = memory(child.id());
+        let memory = support::memory::of(child.id());
         assert!(holds(&memory, "portcullis"), "init's memory was not read");
         for secret in [VALUE, &key, &key[20..]] {
             assert!(!holds(&memory, secret), "init's memory has a secret");
@@ -392,23 +392,6 @@ fn tree(root: u32) -> Vec<u32> {
         at += 1;
     }
     found
-}
-
-/// Every readable byte of a process' memory.
-fn memory(pid: u32) -> Vec<u8> {
-    use std::os::unix::fs::FileExt;
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("maps");
-    let file = std::fs::File::open(format!("/proc/{pid}/mem")).expect("mem");
-    let mut all = Vec::new();
-    for range in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with('r'))) {
-        let (start, end) = range.split(' ').next().and_then(|r| r.split_once('-')).expect("a range");
-        let (start, end) = (u64::from_str_radix(start, 16).expect("hex"), u64::from_str_radix(end, 16).expect("hex"));
-        let mut bytes = vec![0; (end - start) as usize];
-        if file.read_exact_at(&mut bytes, start).is_ok() {
-            all.extend_from_slice(&bytes);
-        }
-    }
-    all
 }
 
 fn holds(bytes: &[u8], needle: &str) -> bool {

@@ -12,7 +12,7 @@ use portcullis::refusal::{Exit, Refusal};
 use portcullis::secret::SecretText;
 use serde_json::{Value, json};
 use support::bao::{Bao, Role};
-use support::postgres::Postgres;
+use support::database::Database;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -186,35 +186,19 @@ fn a_certificate_is_issued_once_by_writing_and_its_key_belongs_to_it() {
 /// A database user per read, which lives ten seconds and cannot log in afterwards.
 struct Users<'a> {
     bao: &'a Bao,
-    postgres: Postgres,
+    database: Database<'a>,
 }
 
 impl<'a> Users<'a> {
     fn new(bao: &'a Bao) -> Option<Users<'a>> {
-        let Some(postgres) = Postgres::start() else {
-            support::skip("no PostgreSQL in /usr/lib/postgresql");
-            return None;
-        };
-        bao.call("POST", "sys/mounts/database", json!({"type": "database"}));
-        let url = format!(
-            "postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{}/postgres?sslmode=disable",
-            postgres.port
-        );
-        bao.call(
-            "POST",
-            "database/config/db",
-            json!({"plugin_name": "postgresql-database-plugin", "connection_url": url, "allowed_roles": "*",
-                "username": "postgres", "password": postgres.password}),
-        );
-        let make = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}';";
-        let role = json!({"db_name": "db", "creation_statements": [make], "default_ttl": "10s", "max_ttl": "1m"});
-        bao.call("POST", "database/roles/bot", role);
-        Some(Users { bao, postgres })
+        let database = Database::new(bao)?;
+        database.kind("bot", "10s", "1m");
+        Some(Users { bao, database })
     }
 
     /// How many there are now.
     fn count(&self) -> usize {
-        let names = self.postgres.superuser("select count(*) from pg_roles where rolname like 'v-%'");
+        let names = self.database.postgres.superuser("select count(*) from pg_roles where rolname like 'v-%'");
         names.parse().expect("a number")
     }
 
@@ -259,7 +243,7 @@ fn database_users_are_made_once_and_never_left_behind() {
     let answer = ok(start(unkept(approle(&role)), &Users::wants()));
     assert_eq!(bao.requests("database/creds/bot") - before, 1);
     let [name, password] = values(&answer)[..] else { panic!("two values") };
-    assert_eq!(users.postgres.query(name, password, "select current_user").as_deref(), Ok(name));
+    assert_eq!(users.database.postgres.query(name, password, "select current_user").as_deref(), Ok(name));
     assert_eq!(answer.fetched[0].vouched.lease.map(|lease| (lease.seconds, lease.renewable)), Some((10, true)));
     assert!(answer.warnings[0].contains("ends in 10 s with its lease, which nothing renews"), "{:?}", answer.warnings);
     assert!(bao.lives(bao.accessors_of(&role).last().unwrap()), "the lease hangs on the token");

@@ -167,22 +167,6 @@ impl Drop for Bot {
     }
 }
 
-fn memory(pid: u32) -> Vec<u8> {
-    use std::os::unix::fs::FileExt;
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("maps");
-    let file = std::fs::File::open(format!("/proc/{pid}/mem")).expect("mem");
-    let mut all = Vec::new();
-    for range in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with('r'))) {
-        let (start, end) = range.split(' ').next().and_then(|r| r.split_once('-')).expect("a range");
-        let (start, end) = (u64::from_str_radix(start, 16).expect("hex"), u64::from_str_radix(end, 16).expect("hex"));
-        let mut bytes = vec![0; (end - start) as usize];
-        if file.read_exact_at(&mut bytes, start).is_ok() {
-            all.extend_from_slice(&bytes);
-        }
-    }
-    all
-}
-
 /// Something in the form of this store's tokens: `s.` and 24 letters or digits.
 fn has_a_token(memory: &[u8]) -> bool {
     memory.windows(26).any(|w| w.starts_with(b"s.") && w[2..].iter().all(u8::is_ascii_alphanumeric))
@@ -197,7 +181,7 @@ fn a_lease_lives_as_long_as_the_program_and_no_longer() {
     let begun = Instant::now();
     if is_root() {
         for pid in [bot.child.id(), bot.role("portcullis-role-keeper")] {
-            let memory = memory(pid);
+            let memory = support::memory::of(pid);
             let holds = |needle: &str| memory.windows(needle.len()).any(|window| window == needle.as_bytes());
             assert!(holds("portcullis"), "the memory was read");
             assert!(!has_a_token(&memory) && !holds(&bot.password) && !holds("database/creds/lives/"), "process {pid}");

@@ -11,6 +11,7 @@ pub mod database;
 pub mod faults;
 pub mod https;
 pub mod jwt;
+pub mod memory;
 pub mod page;
 pub mod postgres;
 pub mod sealing;
