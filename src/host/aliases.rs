@@ -47,27 +47,34 @@ fn parts(path: &Path) -> VecDeque<OsString> {
     named.collect()
 }
 
-/// Where else the file behind a real path can be reached, by the mounts of this process (proc_pid_mountinfo(5)): the same
-/// file system mounted again, or beneath an overlay of it.
-pub fn mounted_again(real: &Path) -> Result<Vec<PathBuf>, Refusal> {
-    let mounts = std::fs::read("/proc/self/mountinfo").map_err(|error| {
-        Refusal::host(
-            format!(
-                "/proc/self/mountinfo cannot be read, so nothing says where else a file can be reached: {}",
-                cause(error)
-            ),
-            "mount /proc in full",
-        )
-    })?;
-    Ok(aliases(&mounts, real))
-}
+/// The mounts of this process (proc_pid_mountinfo(5)), read once for a plan.
+pub struct Mounts(Vec<Mount>);
 
-fn aliases(mountinfo: &[u8], real: &Path) -> Vec<PathBuf> {
-    let mounts: Vec<Mount> = mountinfo.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect();
-    let mut found = bound(&mounts, real);
-    found.extend(mounts.iter().flat_map(|mount| mount.overlaid(real)));
-    // Joining nothing leaves a slash behind.
-    found.into_iter().map(|path| path.components().collect::<PathBuf>()).filter(|path| path != real).collect()
+impl Mounts {
+    pub fn read() -> Result<Mounts, Refusal> {
+        let text = std::fs::read("/proc/self/mountinfo").map_err(|error| {
+            Refusal::host(
+                format!(
+                    "/proc/self/mountinfo cannot be read, so nothing says where else a file can be reached: {}",
+                    cause(error)
+                ),
+                "mount /proc in full",
+            )
+        })?;
+        Ok(Mounts::parse(&text))
+    }
+
+    fn parse(mountinfo: &[u8]) -> Mounts {
+        Mounts(mountinfo.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect())
+    }
+
+    /// Where else the file behind a real path can be reached: the same file system mounted again, or beneath an overlay of it.
+    pub fn again(&self, real: &Path) -> Vec<PathBuf> {
+        let mut found = bound(&self.0, real);
+        found.extend(self.0.iter().flat_map(|mount| mount.overlaid(real)));
+        // Joining nothing leaves a slash behind.
+        found.into_iter().map(|path| path.components().collect::<PathBuf>()).filter(|path| path != real).collect()
+    }
 }
 
 /// The same file system, or a part of it, mounted elsewhere.
@@ -149,6 +156,10 @@ fn unescape(text: &[u8]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn aliases(mountinfo: &[u8], real: &Path) -> Vec<PathBuf> {
+        Mounts::parse(mountinfo).again(real)
+    }
 
     #[test]
     fn a_bind_mount_is_another_name() {

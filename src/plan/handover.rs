@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 use super::identity;
 use super::model::{Delivery, FetchPlan, Launch};
 use crate::config::reference::Source;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cause};
 
 /// Refuses a start whose workload would be given an identity, or a secret's own file.
 pub fn gives_no_identity(fetch: Option<&FetchPlan>, delivery: &Delivery, launch: &Launch) -> Result<(), Refusal> {
     let Some(fetch) = fetch else { return Ok(()) };
     for (what, path) in identity::files(fetch) {
-        let Ok(file) = path.metadata() else { continue };
-        if let Some(fd) = inherited(launch).find(|fd| is(&descriptor(*fd), &file)) {
+        let file = looked_at(&path)?;
+        for fd in inherited(launch) {
+            if !same(&looked_at(&descriptor(fd))?, &file) {
+                continue;
+            }
             return Err(Refusal::config(
                 format!("descriptor {fd}, which the program inherits, is {what} `{}`", path.display()),
                 "start portcullis with other standard streams and sockets: what it inherits the program can read",
@@ -23,8 +26,11 @@ pub fn gives_no_identity(fetch: Option<&FetchPlan>, delivery: &Delivery, launch:
         }
     }
     for (what, path) in identity::logins(fetch) {
-        let Ok(file) = path.metadata() else { continue };
-        if let Some((key, given)) = delivered(fetch, delivery).find(|(_, given)| is(given, &file)) {
+        let file = looked_at(&path)?;
+        for (key, given) in delivered(fetch, delivery) {
+            if !same(&looked_at(given)?, &file) {
+                continue;
+            }
             return Err(Refusal::config(
                 format!("{key}: `{}` is {what} itself, and would be handed to the program", given.display()),
                 "name another file: what fetches the secrets is not for the program",
@@ -51,6 +57,16 @@ fn delivered<'a>(fetch: &'a FetchPlan, delivery: &'a Delivery) -> impl Iterator<
     templates.chain(secrets.filter_map(|secret| Some((format!("secrets.{}", secret.name), secret.file.as_deref()?))))
 }
 
-fn is(path: &Path, file: &Metadata) -> bool {
-    path.metadata().is_ok_and(|other| (other.dev(), other.ino()) == (file.dev(), file.ino()))
+fn same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// What cannot be looked at cannot be told from an identity.
+fn looked_at(path: &Path) -> Result<Metadata, Refusal> {
+    path.metadata().map_err(|error| {
+        Refusal::config(
+            format!("`{}` cannot be looked at: {}", path.display(), cause(error)),
+            "make it reachable for the user that portcullis is started as; what stands below /proc needs /proc in full",
+        )
+    })
 }

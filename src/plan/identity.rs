@@ -3,19 +3,25 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::cage::SYSTEM;
 use super::fetch::exec::READ;
 use super::model::{Cage, FetchPlan, Grant, GrantKind, SecretPlan};
 use super::readers;
 use crate::config::reference::Source;
-use crate::host::aliases;
-use crate::refusal::Refusal;
+use crate::host::aliases::{self, Mounts};
+use crate::refusal::{Refusal, cause};
 
 /// Refuses a plan that lets the workload change the config, or portcullis itself: what would run at the next start.
-pub fn keep_out_of_change(config: Option<&Path>, cage: &Cage) -> Result<(), Refusal> {
-    let own = std::env::current_exe().ok();
-    for (what, path) in [("the config", config), ("portcullis itself", own.as_deref())] {
+pub fn keep_out_of_change(config: Option<&Path>, cage: &Cage, mounts: &Mounts) -> Result<(), Refusal> {
+    let own = std::env::current_exe().map_err(|error| {
+        Refusal::host(
+            format!("where portcullis itself lies cannot be seen: {}", cause(error)),
+            "mount /proc: it stands in /proc/self/exe",
+        )
+    })?;
+    for (what, path) in [("the config", config), ("portcullis itself", Some(own.as_path()))] {
         let Some(path) = path else { continue };
-        if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write)? {
+        if let Some(grant) = covering(&cage.landlock.grants, mounts, path, |grant| grant.kind == GrantKind::Write) {
             return Err(exposed(what, path, grant, "change"));
         }
     }
@@ -23,11 +29,16 @@ pub fn keep_out_of_change(config: Option<&Path>, cage: &Cage) -> Result<(), Refu
 }
 
 /// Refuses a plan whose grants cover a key, a token, a secret's own file (to read), or the sealed file (to write).
-pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec<String>) -> Result<(), Refusal> {
+pub fn keep_out_of_reach(
+    fetch: Option<&FetchPlan>,
+    cage: &Cage,
+    mounts: &Mounts,
+    notes: &mut Vec<String>,
+) -> Result<(), Refusal> {
     let Some(fetch) = fetch else { return Ok(()) };
     for (what, path) in files(fetch) {
         one_name_alone(what, &path)?;
-        let found = covering(&cage.landlock.grants, &path, |_| true)?;
+        let found = covering(&cage.landlock.grants, mounts, &path, |_| true);
         if let Some(grant) = found.or_else(|| within(&cage.landlock.grants, &path)) {
             return Err(exposed(what, &path, grant, "read"));
         }
@@ -48,14 +59,14 @@ pub fn keep_out_of_reach(fetch: Option<&FetchPlan>, cage: &Cage, notes: &mut Vec
     }
     let authorities = fetch.vault.iter().map(|store| &store.ca).chain(fetch.aws.iter().map(|store| &store.ca));
     for ca in authorities {
-        if let Some(grant) = covering(&cage.landlock.grants, ca, |grant| grant.kind == GrantKind::Write)? {
+        if let Some(grant) = covering(&cage.landlock.grants, mounts, ca, |grant| grant.kind == GrantKind::Write) {
             return Err(exposed("the authority that vouches for the store", ca, grant, "change"));
         }
     }
     out_of_reach_of_the_link(fetch, cage)?;
     for secret in all_secrets(fetch).filter(|secret| secret.from.source == Source::Age) {
         let Some(path) = &secret.file else { continue };
-        if let Some(grant) = covering(&cage.landlock.grants, path, |grant| grant.kind == GrantKind::Write)? {
+        if let Some(grant) = covering(&cage.landlock.grants, mounts, path, |grant| grant.kind == GrantKind::Write) {
             return Err(exposed("the sealed file", path, grant, "change"));
         }
     }
@@ -68,14 +79,14 @@ fn all_secrets(fetch: &FetchPlan) -> impl Iterator<Item = &SecretPlan> {
 }
 
 /// Refuses a plan that lets the workload change what a command is or reads: it would run, with its identity, at the next start.
-pub fn keep_commands_out_of_change(fetch: Option<&FetchPlan>, cage: &Cage) -> Result<(), Refusal> {
+pub fn keep_commands_out_of_change(fetch: Option<&FetchPlan>, cage: &Cage, mounts: &Mounts) -> Result<(), Refusal> {
     let writes = |grant: &Grant| grant.kind == GrantKind::Write;
     for command in fetch.iter().flat_map(|fetch| &fetch.exec) {
-        let own = command.cage.landlock.grants.iter().filter(|grant| grant.from != "the system's own");
+        let own = command.cage.landlock.grants.iter().filter(|grant| grant.from != SYSTEM);
         let paths = own.map(|grant| &grant.path).chain([&command.launch.program]).chain(&command.launch.scripts);
         for path in paths {
             let beneath = |grant: &&Grant| writes(grant) && grant.path.starts_with(path);
-            let found = covering(&cage.landlock.grants, path, writes)?;
+            let found = covering(&cage.landlock.grants, mounts, path, writes);
             if let Some(grant) = found.or_else(|| cage.landlock.grants.iter().find(beneath)) {
                 return Err(exposed(&format!("what [exec.{}] runs or reads", command.name), path, grant, "change"));
             }
@@ -124,17 +135,18 @@ pub fn logins(fetch: &FetchPlan) -> Vec<(&'static str, PathBuf)> {
 /// on the way that the workload could lead elsewhere.
 fn covering<'a>(
     grants: &'a [Grant],
+    mounts: &Mounts,
     path: &Path,
     which: impl Fn(&Grant) -> bool,
-) -> Result<Option<&'a Grant>, Refusal> {
+) -> Option<&'a Grant> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut names = aliases::mounted_again(&real)?;
+    let mut names = mounts.again(&real);
     names.extend([path.to_owned(), real]);
     let links = aliases::links(path);
-    Ok(grants.iter().filter(|grant| which(grant)).find(|grant| {
+    grants.iter().filter(|grant| which(grant)).find(|grant| {
         let reaches = |name: &PathBuf| name.starts_with(&grant.path);
         names.iter().any(reaches) || (grant.kind == GrantKind::Write && links.iter().any(reaches))
-    }))
+    })
 }
 
 /// The grant of something inside a directory that must stay out of reach as a whole.

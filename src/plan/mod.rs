@@ -27,6 +27,7 @@ pub use show::{json, summary, text};
 
 use crate::config::model::{Mode, Optional, Workload};
 use crate::config::{Loaded, Origin};
+use crate::host::aliases::Mounts;
 use crate::host::{self, Kernel, Process, Started, users::Users};
 use crate::refusal::Refusal;
 
@@ -58,14 +59,15 @@ pub fn decide(loaded: &Loaded, host: &Host, started: &Started) -> Result<Plan, R
     let cage = cage::decide(loaded, host, ids, &launch, &mut notes)?;
     let delivery = delivery::decide(loaded, &mut notes)?;
     let fetch = fetch::decide(loaded, host, started, cage.ids.uid, &mut notes)?;
-    identity::keep_out_of_reach(fetch.as_ref(), &cage, &mut notes)?;
+    let mounts = Mounts::read()?;
+    identity::keep_out_of_reach(fetch.as_ref(), &cage, &mounts, &mut notes)?;
     handover::gives_no_identity(fetch.as_ref(), &delivery, &launch)?;
     let file = match &loaded.origin {
         Origin::File(path) => Some(started.workdir.join(path)),
         Origin::CommandLine => None,
     };
-    identity::keep_out_of_change(file.as_deref(), &cage)?;
-    identity::keep_commands_out_of_change(fetch.as_ref(), &cage)?;
+    identity::keep_out_of_change(file.as_deref(), &cage, &mounts)?;
+    identity::keep_commands_out_of_change(fetch.as_ref(), &cage, &mounts)?;
     let plan = Plan {
         deadline: config.deadline.duration(),
         stop: stop(&config.workload),

@@ -128,10 +128,10 @@ impl Supervisor<'_> {
 
     /// A refusal after "go": nothing that was started may stay.
     pub(super) fn kill_and_wait(&mut self) {
-        self.give_up_leases();
         if self.ended.is_none() {
             ignore(roles::kill(self.workload));
         }
+        self.give_up_leases();
         // What a kill orphans becomes our child: until there is none. A failing wait means the same.
         loop {
             let left = descendants::living(None);

@@ -22,6 +22,8 @@ use crate::wire::{Allowance, Frame, Reason, Tag, WireError};
 const GIVE_UP: Duration = Duration::from_millis(3500);
 /// The most lines of the keeper in a minute.
 const MOST_LINES: u32 = 30;
+/// The most frames of it that are heard in one turn of the loop.
+const MOST_FRAMES: u32 = 64;
 
 /// A keeper, and what it keeps.
 pub struct Keeping {
@@ -34,6 +36,8 @@ pub struct Keeping {
     /// For each kept thing what it is to people.
     names: Vec<String>,
     said: (Instant, u32),
+    /// It was told to give up what was minted; nothing it says before that is an answer to it.
+    told: bool,
     given_up: bool,
 }
 
@@ -56,6 +60,7 @@ impl Keeping {
             closed: false,
             names: names(plan, kept.len(), notes),
             said: (Instant::now(), 0),
+            told: false,
             given_up: false,
         })
     }
@@ -74,17 +79,18 @@ impl Keeping {
         channel.into_iter().chain(self.role.log.as_fd())
     }
 
-    /// Hears everything that waits, and says what is to be said. Ends are for the caller to act on.
+    /// Hears what waits, and says what is to be said. Ends are for the caller to act on. Whoever floods is heard by turns.
     pub fn hear(&mut self, console: &Console) -> Result<Vec<Over>, Refusal> {
         for line in self.role.log.drain() {
             console.pass_on(&line);
         }
         let mut over = Vec::new();
-        while let Some(frame) = self.frame()? {
+        for _ in 0..MOST_FRAMES {
+            let Some(frame) = self.frame()? else { break };
             match frame.tag {
                 Tag::Ready => self.give()?,
                 Tag::Refused => return Err(self.role.log.refusal(frame.a)),
-                Tag::GivenUp => self.gave_up(frame, console),
+                Tag::GivenUp if self.told => self.gave_up(frame, console),
                 Tag::Late | Tag::Healed => self.say(frame, console)?,
                 Tag::Over => over.push(self.over(frame)?),
                 _ => return Err(broke("the keeper sent what is not its to say")),
@@ -161,11 +167,10 @@ impl Keeping {
     /// The end: has what was minted given up, within a bound, and sees the keeper out.
     pub fn give_up(mut self, console: &Console) {
         let end = Instant::now() + GIVE_UP;
-        let mut told = false;
         while !self.given_up && !self.closed && Instant::now() < end {
             // One that was not ready when the end came gets its tools first.
-            if self.ready && !told {
-                told = true;
+            if self.ready && !self.told {
+                self.told = true;
                 if self.role.channel.send(Frame::new(Tag::GiveUp, 0, 0, 0), &[]).is_err() {
                     break;
                 }
@@ -223,5 +228,63 @@ fn words(reason: Reason) -> &'static str {
         Reason::AtMaximum => "the store's maximum is reached",
         Reason::NotRenewable => "the store does not renew it",
         Reason::Broken => "the renewer died",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::LogFormat;
+    use crate::wire::{Channel, LogLines, NO_END};
+
+    /// A keeper of a token and one lease, played by the test.
+    fn played() -> (Keeping, Channel) {
+        let (ours, theirs) = crate::wire::pair().unwrap();
+        let (log, _) = nix::unistd::pipe().unwrap();
+        let role = Role { pid: Pid::from_raw(i32::MAX), channel: ours, log: LogLines::new("keeper", log) };
+        let names = ["the store's token", "the lease of user"].map(str::to_owned).to_vec();
+        let (allowance, said) = (Allowance::keeper(2), (Instant::now(), 0));
+        let (gifts, ready, closed, told, given_up) = (Vec::new(), true, false, false, false);
+        (Keeping { role, gifts, allowance, ready, closed, names, said, told, given_up }, theirs)
+    }
+
+    fn hear(keeping: &mut Keeping) -> Result<Vec<Over>, Refusal> {
+        keeping.hear(&Console::new(LogFormat::Text))
+    }
+
+    #[test]
+    fn what_is_not_its_to_say_is_a_broken_keeper() {
+        let frames = [
+            Frame::new(Tag::GivenUp, 0, 0, 0),
+            Frame::new(Tag::Renewed, 0, 60, 1),
+            Frame::new(Tag::Over, 2, 0, Reason::Lost as u64),
+            Frame::new(Tag::Over, 1, 0, 99),
+            Frame::new(Tag::Late, 1, NO_END, 0),
+        ];
+        for frame in frames {
+            let (mut keeping, keeper) = played();
+            keeper.send(frame, &[]).unwrap();
+            assert!(hear(&mut keeping).is_err(), "{frame:?}");
+            assert!(!keeping.given_up, "{frame:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_once_by_its_name() {
+        let (mut keeping, keeper) = played();
+        keeper.send(Frame::new(Tag::Over, 1, 1500, Reason::AtMaximum as u64), &[]).unwrap();
+        let over = hear(&mut keeping).unwrap_or_else(|refusal| panic!("{refusal}"));
+        assert_eq!((over[0].what.as_str(), over[0].left), ("the lease of user", Duration::from_millis(1500)));
+        assert!(hear(&mut keeping).is_ok_and(|over| over.is_empty()));
+    }
+
+    #[test]
+    fn a_flood_is_heard_by_turns() {
+        let (mut keeping, keeper) = played();
+        for _ in 0..MOST_FRAMES + 1 {
+            keeper.send(Frame::new(Tag::Healed, 1, 0, 0), &[]).unwrap();
+        }
+        assert!(hear(&mut keeping).is_ok());
+        assert!(keeping.frame().is_ok_and(|left| left.is_some()), "the last one waits for the next turn");
     }
 }

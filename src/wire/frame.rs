@@ -171,10 +171,12 @@ impl Allowance {
         Allowance(once.into_iter().chain(often).collect())
     }
 
-    /// `asked`: how many things it was asked to renew.
+    /// `asked`: how many things it was asked to renew; none is the errand of giving up.
     pub fn renewer(asked: usize) -> Self {
-        let asked = u32::try_from(asked).unwrap_or(u32::MAX);
-        Allowance(vec![(Tag::Renewed, asked), (Tag::Unrenewed, asked), (Tag::GivenUp, 1)])
+        match u32::try_from(asked).unwrap_or(u32::MAX) {
+            0 => Allowance(vec![(Tag::GivenUp, 1)]),
+            asked => Allowance(vec![(Tag::Renewed, asked), (Tag::Unrenewed, asked)]),
+        }
     }
 
     pub fn launcher() -> Self {
@@ -225,6 +227,9 @@ mod tests {
         assert!(fetcher.take(Tag::Used) && !fetcher.take(Tag::Used));
         assert!(fetcher.take(Tag::Lease) && fetcher.take(Tag::Lease) && !fetcher.take(Tag::Lease));
         assert!(!fetcher.take(Tag::Caged) && !fetcher.take(Tag::Go) && !fetcher.take(Tag::Give));
+        let (mut renewing, mut giving_up) = (Allowance::renewer(1), Allowance::renewer(0));
+        assert!(renewing.take(Tag::Renewed) && !renewing.take(Tag::Renewed) && !renewing.take(Tag::GivenUp));
+        assert!(giving_up.take(Tag::GivenUp) && !giving_up.take(Tag::GivenUp) && !giving_up.take(Tag::Renewed));
         let mut launcher = Allowance::launcher();
         assert!(launcher.take(Tag::Caged) && !launcher.take(Tag::Caged) && !launcher.take(Tag::Bundle));
     }

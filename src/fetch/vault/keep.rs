@@ -18,7 +18,7 @@ use super::answer::{self, Renewal};
 use super::call::Call;
 use super::cluster::Cluster;
 use super::trouble::{Said, Trouble};
-use super::{Identity, by, tls};
+use super::{Identity, by, runtime, tls};
 
 /// What the values live by: a token, and the leases that it made. It has no `Debug`.
 pub struct Estate {
@@ -84,12 +84,7 @@ impl<'a> Errand<'a> {
         let end = Instant::now() + limit;
         let tls = tls::client(&store.ca_pem, store.min_tls, store.identity.as_ref())?;
         let cluster = Cluster::new(&store.addresses, tls.config, store.namespace.as_deref(), store.min_tls, end)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(|error| Refusal::internal(format!("no runtime for a renewal: {}", error.kind())))?;
-        Ok(Errand { cluster, estate, end, runtime })
+        Ok(Errand { cluster, estate, end, runtime: runtime()? })
     }
 
     /// Renews the token (0) or a lease (from 1), and says how long it lasts from now on.

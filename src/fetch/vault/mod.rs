@@ -173,11 +173,7 @@ pub fn fetch(
     login::check(&store.login)?;
     let tls = tls::client(&store.ca_pem, store.min_tls, store.identity.as_ref())?;
     let cluster = Cluster::new(&store.addresses, tls.config, store.namespace.as_deref(), store.min_tls, end)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(|error| Refusal::internal(format!("no runtime for the vault source: {}", error.kind())))?;
+    let runtime = runtime()?;
 
     let (outcome, session) = runtime.block_on(async {
         let session = Session::open(cluster, store.login, store.leases, end, used).await?;
@@ -219,6 +215,12 @@ async fn converse(
         warnings.extend(session.lease_warnings(wants, &fetched));
     }
     Ok((fetched, warnings))
+}
+
+/// One thread, for the network and for time.
+fn runtime() -> Result<Runtime, Refusal> {
+    let made = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    made.map_err(|error| Refusal::internal(format!("no runtime for the vault source: {}", error.kind())))
 }
 
 async fn by<T>(end: Instant, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
