@@ -96,14 +96,11 @@ fn what_is_optional_and_missing_stands_in_the_line_of_the_start() {
 
 #[test]
 fn a_script_as_the_command_can_be_read_in_its_cage() {
-    use std::os::unix::fs::PermissionsExt;
     if !support::start::is_root() {
         return support::skip("the case changes users: it needs root");
     }
     let place = support::start::Place::new();
-    let script = place.path("script");
-    std::fs::write(&script, "#!/bin/sh\necho RAN\n").expect("a script");
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    place.write("script", "#!/bin/sh\necho RAN\n", 0o755);
     let (out, err, code) = support::start::texts(&place.run(&["run", "--user", "65532:65532", "--", "./script"]));
     assert_eq!((out.as_str(), code), ("RAN\n", Some(0)), "{err}");
 }

@@ -153,8 +153,7 @@ fn rule_2_an_outsider_of_the_same_user_cannot_seize_init() {
     }
     let script = place.write("seize.py", include_str!("rules/seize.py"), 0o644);
     let unreadable = place.path("portcullis");
-    std::fs::copy(support::start::binary(), &unreadable).expect("a copy");
-    std::fs::set_permissions(&unreadable, std::os::unix::fs::PermissionsExt::from_mode(0o111)).expect("a mode");
+    support::start::executable(support::start::binary(), &unreadable, 0o111);
     let plain = std::fs::read_to_string(&config).expect("a config").replace(&user_line(), "");
     std::fs::write(&config, plain).expect("a config");
     // Two execs away from root: setpriv's own process keeps its capabilities until it executes another.

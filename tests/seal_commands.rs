@@ -256,7 +256,8 @@ fn a_full_disk_leaves_the_old_file_and_nothing_beside_it() {
 fn a_folder_that_cannot_be_written_is_refused_and_the_file_stays() {
     let bench = sealed();
     let program = bench.path("portcullis");
-    std::fs::copy(PROGRAM, &program).unwrap();
+    // By another process: what this one has open for writing, a child of another test's fork would hold (ETXTBSY).
+    assert!(Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap().success());
     let mode = |name: &str, mode| {
         std::fs::set_permissions(bench.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
     };

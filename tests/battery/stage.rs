@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::support::start::{Place, UID, is_root};
+use crate::support::start::{Place, UID, executable, is_root};
 
 /// The attacker, built once.
 pub fn attacker() -> &'static Path {
@@ -55,7 +55,7 @@ impl Stage {
         }
         stage.set(secret);
         for program in ["app/attacker", "read/program"] {
-            std::fs::copy(attacker(), stage.path(program)).expect("the attacker");
+            executable(attacker(), &stage.path(program), 0o755);
             give(&stage.path(program), 0o755);
         }
         stage
@@ -72,7 +72,7 @@ impl Stage {
             give(&self.path(name), 0o755);
         }
         if !self.path("outside/program").exists() {
-            std::fs::copy(attacker(), self.path("outside/program")).expect("the attacker");
+            executable(attacker(), &self.path("outside/program"), 0o755);
             give(&self.path("outside/program"), 0o755);
         }
         for (name, text, mode) in FILES {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::stage::{Stage, shared};
+use crate::stage::{Stage, executable, shared};
 
 pub const RUNTIMES: [&str; 6] = ["python", "node", "go", "rust-static", "rust-dynamic", "sh"];
 
@@ -78,7 +78,7 @@ pub fn rust_reader() -> PathBuf {
         let deps = std::env::current_exe().unwrap();
         let example = deps.parent().unwrap().parent().unwrap().join("examples/read_credentials");
         let out = shared().join("rust-reader");
-        fs::copy(example, &out).unwrap();
+        executable(&example, &out, 0o755);
         out
     });
     built.clone()

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-pub use crate::support::start::{UID, is_root};
+pub use crate::support::start::{UID, executable, is_root};
 use crate::{sealing, support};
 
 /// Who starts portcullis.
@@ -28,8 +28,7 @@ pub fn shared() -> &'static Path {
         let dir = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
         make_dir(&dir);
         let binary = dir.join("portcullis");
-        fs::copy(env!("CARGO_BIN_EXE_portcullis"), &binary).unwrap();
-        fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
+        executable(Path::new(env!("CARGO_BIN_EXE_portcullis")), &binary, 0o755);
         dir
     })
 }

@@ -33,8 +33,14 @@ impl Place {
     /// Writes a file of this mode; secrets are 0600.
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>, bits: u32) -> PathBuf {
         let path = self.path(name);
-        std::fs::write(&path, text).expect("a file");
-        mode(&path, bits);
+        if bits & 0o111 == 0 {
+            std::fs::write(&path, text).expect("a file");
+            mode(&path, bits);
+            return path;
+        }
+        let source = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(source.path(), text).expect("a file");
+        executable(source.path(), &path, bits);
         path
     }
 
@@ -48,6 +54,13 @@ impl Place {
     pub fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().expect("portcullis")
     }
+}
+
+/// Copies a file to where it is executed from. Another process writes it: what a test has open for writing is open in every
+/// child that another test forks meanwhile, until that executes its own program, and cannot be executed so long (ETXTBSY).
+pub fn executable(from: &Path, to: &Path, bits: u32) {
+    let made = Command::new("install").args(["-m", &format!("{bits:o}")]).args([from, to]).status();
+    assert!(made.expect("install").success(), "{} is copied", from.display());
 }
 
 fn mode(path: &Path, bits: u32) {
@@ -70,8 +83,7 @@ pub fn binary() -> &'static Path {
         std::fs::create_dir(&dir).expect("a directory");
         mode(&dir, 0o755);
         let path = dir.join("portcullis");
-        std::fs::copy(env!("CARGO_BIN_EXE_portcullis"), &path).expect("the binary");
-        mode(&path, 0o755);
+        executable(Path::new(env!("CARGO_BIN_EXE_portcullis")), &path, 0o755);
         path
     })
 }
